@@ -1,0 +1,97 @@
+"""What the signals hear becomes the person's story in the transaction, and is told as it stands."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.story import Story, begin, open_story, story_of
+from accounts.telling import AFTER, BEFORE, tell_change, tell_creation, tell_deletion, tell_deletion_ahead
+from accounts.values import RELATIONS, Values, differ, names_of, of_instance, read
+from emails.cause import current
+
+
+def before_save(instance: User, using: str, update_fields: Iterable[str] | None) -> None:
+    """Note what a save will change, and record the notice of it."""
+    old = read(using, instance.pk, lock=True) if instance.pk is not None else None
+    if old is None:
+        if instance.email:
+            instance.welcomed_at = instance.welcomed_at or timezone.now()
+        return
+    new = of_instance(instance, update_fields)
+    if instance.rehashing:
+        new.pop("password", None)
+    changed = {name: old[name] for name, value in new.items() if differ(name, old[name], value)}
+    if not changed:
+        return
+    story = open_story(using, instance.pk)
+    story.begin_with(changed)
+    instance.becoming = story.now(new) if story.before.keys() & RELATIONS else old | new
+    if not story.created and not first_address(story, instance.becoming):
+        tell_change(story, instance.becoming, BEFORE)
+
+
+def first_address(story: Story, now: Values) -> bool:
+    """Whether the person, never welcomed, has an address for the first time now."""
+    return story.before.get("email") == "" and bool(now["email"]) and now["welcomed_at"] is None
+
+
+def after_save(instance: User, using: str, created: bool) -> None:
+    """Record what the save has changed, or the welcome where it is a new person or has its first address."""
+    if created:
+        story = begin(Story(using, instance.pk, created=True))
+        now = story.now()
+        if now is not None:
+            tell_creation(story, now)
+        return
+    now = instance.__dict__.pop("becoming", None)
+    if now is None:
+        return
+    story = open_story(using, instance.pk)
+    if first_address(story, now):
+        now["welcomed_at"] = instance.welcomed_at = timezone.now()
+        User._base_manager.using(using).filter(pk=instance.pk).update(welcomed_at=instance.welcomed_at)
+        story = story if story.created else begin(Story(using, instance.pk, created=True))
+    if story.created:
+        tell_creation(story, now)
+    else:
+        tell_change(story, now, AFTER)
+
+
+def before_delete(pk: Any, using: str) -> None:
+    """Take everything that the farewell needs, while it is there."""
+    story = story_of(using, pk)
+    if story is not None and story.deleted is not None:
+        return  # A model that extends User sends the signal for itself and for its parent.
+    now = read(using, pk)
+    if now is None:
+        return
+    if story is not None:
+        story.retract(BEFORE, AFTER)
+    farewell = begin(Story(using, pk, created=story is not None and story.created, deleted=now))
+    if not farewell.created:  # Who was never there for anybody outside needs no farewell.
+        tell_deletion_ahead(farewell, now)
+
+
+def after_delete(pk: Any, using: str) -> None:
+    story = story_of(using, pk)
+    if story is not None and story.deleted is not None and not story.created and AFTER not in story.rows:
+        current().forget_actor(pk)
+        tell_deletion(story)
+
+
+def relation_changed(instance: Any, relation: str, people: set[Any] | None, ahead: bool, using: str) -> None:
+    """Groups or permissions change for `people`: called ahead of it, when their names are noted, and after it."""
+    if ahead:
+        instance.relation_before = names_of(using, relation, people or ())
+        return
+    for pk, names in instance.__dict__.pop("relation_before", {}).items():
+        story = open_story(using, pk)
+        story.begin_with({relation: names})
+        now = story.now()
+        if now is None or story.deleted is not None:
+            continue
+        if not story.created:
+            tell_change(story, now, BEFORE)
+            tell_change(story, now, AFTER)

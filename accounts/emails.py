@@ -1,0 +1,174 @@
+"""Every account email: what it is called, when it goes out, and to whom with which facts."""
+
+import logging
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.values import Values, display, label
+from emails import kinds
+from emails.cause import current
+from emails.facts import Facts
+from emails.kinds import EmailKind
+from emails.models import EmailLog, State
+from emails.recording import record, record_unsent
+from emails.rendering import one_line, render
+
+logger = logging.getLogger(__name__)
+
+
+def account_email(key: str, name: Any, when: Any, **options: bool) -> EmailKind:
+    return EmailKind(key, name, when, templates="accounts/emails", **options)
+
+
+WELCOME = account_email(
+    "welcome", _("Welcome"), _("A person is created, or gets the first address. Sent once.")
+)
+UPDATE_NOTICE = account_email(
+    "update_notice", _("Update notice"), _("Name, username or language are about to change; lists what.")
+)
+ACCOUNT_UPDATED = account_email(
+    "account_updated",
+    _("Account updated"),
+    _("Name, username or language have changed; instead of, or beside, the update notice."),
+    on=False,
+)
+EMAIL_CHANGED = account_email(
+    "email_changed", _("Address changed"), _("The address changes: to the old one and to the new one."), required=True
+)
+PASSWORD_CHANGED = account_email("password_changed", _("Password changed"), _("A password is set, changed or removed."))
+DEACTIVATED = account_email("deactivated", _("Deactivated"), _("An account is deactivated."))
+REACTIVATED = account_email("reactivated", _("Reactivated"), _("An account is active again."))
+ACCESS_CHANGED = account_email(
+    "access_changed", _("Access changed"), _("Staff or superuser status, groups or permissions change.")
+)
+DELETION_NOTICE = account_email("deletion_notice", _("Deletion notice"), _("An account is about to be deleted."))
+ACCOUNT_DELETED = account_email("account_deleted", _("Account deleted"), _("An account has been deleted."))
+
+ACCOUNT_EMAILS = (
+    WELCOME,
+    UPDATE_NOTICE,
+    ACCOUNT_UPDATED,
+    EMAIL_CHANGED,
+    PASSWORD_CHANGED,
+    DEACTIVATED,
+    REACTIVATED,
+    ACCESS_CHANGED,
+    DELETION_NOTICE,
+    ACCOUNT_DELETED,
+)
+
+
+def register_kinds() -> None:
+    kinds.register(*ACCOUNT_EMAILS)
+
+
+SWITCHED_OFF = _("This kind of email is switched off.")
+NO_ADDRESS = _("The person has no email address.")
+BAD_ADDRESS = _("The person's email address is not a valid one.")
+
+
+def tell(
+    kind: EmailKind,
+    values: Values,
+    *,
+    changes: dict[str, list[Any]] | None = None,
+    listed: set[str] | None = None,
+    to: str | None = None,
+    enabled: set[str],
+) -> EmailLog:
+    """Record an email of `kind` about the person with these `values`, or why none is sent. Never raises for its text.
+
+    `changes` goes to the log whole; the email lists those of its fields in `listed`. `to` is another address than
+    the person's own. `enabled` are the keys of the kinds that are switched on.
+    """
+    address = (values["email"] if to is None else to or "").strip()
+    facts = Facts(
+        kind=kind.key,
+        user=User(pk=values["pk"]) if values["pk"] is not None else None,
+        user_label=user_label(values),
+        changes=changes or {},
+        language=values["language"],
+    )
+    reason = why_not(kind, address, enabled)
+    if reason:
+        return record_unsent(facts, State.SKIPPED, str(reason), address)
+    try:
+        message = render(
+            kind,
+            to=address,
+            name=full_name(values),
+            language=values["language"],
+            context={**context(values, changes or {}, listed or set()), "to_old_address": to is not None},
+            facts=facts,
+        )
+        message.send()
+    except Exception as error:
+        # A broken template must not stop staff from saving: the failure is recorded where they look for the email.
+        logger.exception("email.not_rendered kind=%s", kind.key)
+        return record_unsent(facts, State.FAILED, f"Could not be written: {type(error).__name__}", address)
+    email: EmailLog = message.email_log
+    return email
+
+
+def why_not(kind: EmailKind, address: str, enabled: set[str]) -> Any:
+    """The reason not to send, or None."""
+    if current().suppressed and not kind.required:
+        return current().suppressed
+    if kind.key not in enabled:
+        return SWITCHED_OFF
+    if not address:
+        return NO_ADDRESS
+    try:
+        validate_email(address)
+    except ValidationError:
+        return BAD_ADDRESS
+    return None
+
+
+def context(values: Values, changes: dict[str, list[Any]], listed: set[str]) -> dict[str, Any]:
+    """What the templates show: plain texts only, in the person's language."""
+    with translation.override(values["language"]):
+        return {
+            "name": greeting(values),
+            "username": one_line(values["username"]),
+            "is_staff": values["is_staff"],
+            "by": who(values["pk"]),
+            "changes": [
+                {"label": label(name), "old": one_line(display(name, old)), "new": one_line(display(name, new))}
+                for name, (old, new) in changes.items()
+                if name in listed - {"password", "is_active"}  # These two the templates put into words.
+            ],
+            "password": changes["password"][1] if "password" in listed else "",
+        }
+
+
+def who(pk: Any) -> str:
+    """Whether the person, staff or the system itself made the change; staff are not named to people."""
+    actor = current().actor_pk
+    if actor is None:
+        return "system"
+    return "you" if actor == pk else "staff"
+
+
+def full_name(values: Values) -> str:
+    return f"{values['first_name']} {values['last_name']}".strip()
+
+
+def user_label(values: Values) -> str:
+    """How the log names a person that may be gone tomorrow."""
+    return f"{full_name(values)} ({values['username']})" if full_name(values) else str(values["username"])
+
+
+LIKE_A_LINK = re.compile(r"[:/@\\]|www\.|\.\w\w", re.IGNORECASE)
+
+
+def greeting(values: Values) -> str:
+    """The name to greet by: mail programs would turn one like "visit evil.example" into a link, so that one is not."""
+    name = one_line(full_name(values))
+    return "" if LIKE_A_LINK.search(name) or len(name) > 80 else name

@@ -1,0 +1,91 @@
+"""What of a person is visible, how it is read before a change, and when two values differ for the person's eyes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.hashers import is_password_usable
+from django.db import connections
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+
+PROFILE = ("username", "first_name", "last_name", "language")
+ACCESS = ("is_staff", "is_superuser", "groups", "user_permissions")
+RELATIONS = ("groups", "user_permissions")
+VISIBLE = (*PROFILE, "email", "password", "is_active", *ACCESS)
+COLUMNS = tuple(name for name in VISIBLE if name not in RELATIONS)
+
+Values = dict[str, Any]
+
+
+def read(using: str, pk: Any, relations: Iterable[str] = (), *, lock: bool = False) -> Values | None:
+    """The person's values as they stand in the database now, or None where there is no such person.
+
+    `lock` holds the row until the transaction ends, so that the old value told is the one that is replaced.
+    """
+    people = User._base_manager.using(using).filter(pk=pk)
+    if lock and connections[using].in_atomic_block:
+        people = people.select_for_update()
+    values: Values | None = people.values("pk", "welcomed_at", *COLUMNS).first()
+    if values is not None:
+        for name in relations:
+            values |= {name: names_of(using, name, [pk]).get(pk, [])}
+    return values
+
+
+def names_of(using: str, relation: str, pks: Iterable[Any]) -> dict[Any, list[str]]:
+    """The sorted names of the groups or permissions of many people, by primary key, in one query."""
+    through = getattr(User, relation).through
+    target = "group" if relation == "groups" else "permission"
+    found: dict[Any, list[str]] = {pk: [] for pk in pks}
+    rows = through._base_manager.using(using).filter(user_id__in=list(found))
+    for pk, name in rows.order_by(f"{target}__name").values_list("user_id", f"{target}__name"):
+        found[pk].append(name)
+    return found
+
+
+def of_instance(instance: User, update_fields: Iterable[str] | None) -> Values:
+    """The values that a save of `instance` writes: not those deferred, nor those left out of `update_fields`."""
+    written = set(COLUMNS) - instance.get_deferred_fields()
+    if update_fields is not None:
+        written &= set(update_fields)
+    return {name: getattr(instance, name) for name in written}
+
+
+def differ(name: str, old: Any, new: Any) -> bool:
+    """Whether a person would call it a change: neither blanks around nor the case of an address is one."""
+    if name == "email":
+        return normal(old) != normal(new)
+    if name == "password" and not is_password_usable(old) and not is_password_usable(new):
+        return False  # Every unusable password is another random text.
+    return bool(old != new)
+
+
+def normal(address: str) -> str:
+    return (address or "").strip().casefold()
+
+
+def masked(name: str, old: Any, new: Any) -> list[Any]:
+    """[old, new] as log and mail may show it: of a password only whether there is one."""
+    if name != "password":
+        return [old, new]
+    if not is_password_usable(new):
+        return ["set", "removed"]
+    return ["set", "changed"] if is_password_usable(old) else ["not set", "set"]
+
+
+def label(name: str) -> str:
+    """The field's name as forms show it, in the language that is active."""
+    text = str(User._meta.get_field(name).verbose_name)
+    return text[:1].upper() + text[1:]
+
+
+def display(name: str, value: Any) -> str:
+    """A value as mail shows it, in the language that is active."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(value) or "–"
+    if name == "language":
+        return dict(User._meta.get_field(name).flatchoices).get(value, value)
+    return str(value) or "–"

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class BackofficeConfig(AppConfig):
+    """The project itself, as an app for its commands and templates."""
+
+    name = "backoffice"
+
+
+class BackofficeAdminConfig(AdminConfig):
+    default_site = "backoffice.admin.BackofficeAdminSite"

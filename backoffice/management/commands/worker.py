@@ -1,0 +1,39 @@
+import threading
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
+
+from emails import sweeper
+
+
+class Command(BaseCommand):
+    help = "Delivers email until stopped (SIGTERM or Ctrl-C): runs tasks, rescues what dead workers left, tidies up."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--interval", type=float, default=0.3, help="Seconds between looks for tasks (%(default)s)")
+
+    def handle(self, *args: Any, interval: float, verbosity: int, **options: Any) -> None:
+        stop = threading.Event()
+        thread = threading.Thread(target=self.sweep, args=[stop], name="sweeper", daemon=True)
+        thread.start()
+        try:
+            # Its signal handlers let the running task finish, a few seconds at most.
+            call_command(
+                "db_worker",
+                queue_name="*",
+                interval=interval,
+                startup_delay=False,
+                reload=False,
+                verbosity=0 if verbosity == 1 else verbosity,
+            )
+        finally:
+            stop.set()
+            thread.join(timeout=10)
+
+    def sweep(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            sweeper.turn()
+            close_old_connections()
+            stop.wait(sweeper.INTERVAL)

@@ -1,0 +1,192 @@
+"""Every setting, from the environment alone. `.env.example` explains each variable; a bad value stops the start."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django
+from django.utils.translation import gettext_lazy as _
+
+from backoffice.env import Env, malformed
+from emails.providers import PROVIDERS
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Env.load(Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env"))
+
+# Security ------------------------------------------------------------------------------------------------------------
+DEBUG = env.boolean("DEBUG", default=False)
+SECRET_KEY = env.text(
+    "SECRET_KEY",
+    shape="a long random text that nobody else knows",
+    example="the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
+)
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS", default=[], example="the-key-before-this-one")
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", default=LOCAL_HOSTS if DEBUG else None, example="backoffice.example.com")
+SITE_URL = env.url(
+    "SITE_URL",
+    default=f"http://127.0.0.1:{env.integer('PORT', default=8000, most=65535)}" if DEBUG else None,
+    example="https://backoffice.example.com",
+)
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+SECURE = SITE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SECURE_SSL_REDIRECT = SECURE
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come over plain HTTP from inside
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
+SECURE_REFERRER_POLICY = "same-origin"
+if env.boolean("BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+
+# Application ---------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "backoffice.apps.BackofficeConfig",
+    "accounts.apps.AccountsConfig",
+    "emails.apps.EmailsConfig",
+    "backoffice.apps.BackofficeAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "anymail",
+    *(["django_tasks"] if django.VERSION < (6, 0) else []),
+    "django_tasks_db",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "emails.middleware.CauseMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "backoffice.urls"
+WSGI_APPLICATION = "backoffice.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# People --------------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+# Language and time ---------------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.text("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+# Static files --------------------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static-collected"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    },
+}
+
+# Email ---------------------------------------------------------------------------------------------------------------
+PROVIDER = PROVIDERS[
+    env.choice(
+        "EMAIL_PROVIDER",
+        # The console only prints, so it counts as a provider on a developer's machine alone.
+        [key for key in PROVIDERS if DEBUG or key != "console"],
+        default="console" if DEBUG else None,
+    )
+]
+for variable in PROVIDER.required:
+    env.text(variable, shape=f"{PROVIDER.label} can't send without it", example=PROVIDER.example(variable))
+DEFAULT_FROM_EMAIL = env.text(
+    "DEFAULT_FROM_EMAIL",
+    default="Backoffice <backoffice@localhost>" if DEBUG else None,
+    shape="the sender of all mail",
+    example="Backoffice <backoffice@example.com>",
+)
+SERVER_EMAIL = env.text("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
+EMAIL_TIMEOUT_SECONDS = env.integer("EMAIL_TIMEOUT", default=30, most=600)
+ANYMAIL: dict[str, Any] = {
+    "REQUESTS_TIMEOUT": EMAIL_TIMEOUT_SECONDS,
+    **{name.removeprefix("ANYMAIL_"): value for name, value in env.prefixed(("ANYMAIL_",)).items()},
+    **env.prefixed(tuple(provider.prefix for provider in PROVIDERS.values() if provider.prefix)),
+}
+SMTP_OPTIONS = {
+    "host": env.text("EMAIL_HOST", default="localhost"),
+    "port": env.integer("EMAIL_PORT", default=25, most=65535),
+    "username": env.text("EMAIL_HOST_USER", default=""),
+    "password": env.text("EMAIL_HOST_PASSWORD", default=""),
+    "use_tls": env.boolean("EMAIL_USE_TLS", default=False),
+    "use_ssl": env.boolean("EMAIL_USE_SSL", default=False),
+    "timeout": EMAIL_TIMEOUT_SECONDS,
+}
+if SMTP_OPTIONS["use_tls"] and SMTP_OPTIONS["use_ssl"]:
+    raise malformed("EMAIL_USE_TLS", "false where EMAIL_USE_SSL is true (choose one)", "false")
+EMAILS: dict[str, Any] = {
+    "PROVIDER": PROVIDER.key,
+    "OPTIONS": SMTP_OPTIONS if PROVIDER.key == "smtp" else {},
+    "CONCURRENCY": env.integer("EMAIL_CONCURRENCY", default=8, most=256),
+    "MAX_ATTEMPTS": env.integer("EMAIL_MAX_ATTEMPTS", default=12, most=100),
+    "MAX_AGE": timedelta(hours=env.integer("EMAIL_MAX_AGE_HOURS", default=24, most=24 * 365)),
+    "LEASE": timedelta(seconds=env.integer("EMAIL_LEASE_SECONDS", default=60, least=5, most=3600)),
+}
+# Every message of Django's own mail API is recorded first; emails/delivery.py alone talks to the provider.
+RECORDER = "emails.backend.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": RECORDER}}
+else:
+    EMAIL_BACKEND = RECORDER
+
+# Tasks ---------------------------------------------------------------------------------------------------------------
+TASK_PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+TASK_BACKENDS = {
+    "immediate": f"{TASK_PACKAGE}.backends.immediate.ImmediateBackend",
+    "db": "django_tasks_db.DatabaseBackend",
+}
+TASK_BACKEND = env.choice("TASK_BACKEND", list(TASK_BACKENDS), default="db")
+TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASK_BACKEND], "QUEUES": []}}
+
+# Logs ----------------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        name: {"handlers": ["console"], "level": "INFO"} for name in ("accounts", "backoffice", "emails")
+    },
+}

@@ -1,0 +1,17 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class EmailsConfig(AppConfig):
+    name = "emails"
+    verbose_name = _("Emails")
+
+    def ready(self) -> None:
+        post_migrate.connect(add_switches, sender=self, dispatch_uid="emails.add_switches")
+
+
+def add_switches(sender: EmailsConfig, **kwargs: Any) -> None:
+    sender.get_model("EmailKindSwitch").add_missing()

@@ -1,0 +1,75 @@
+"""Who and what is at work: kept beside the code that runs, so that every recorded email can name its cause."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+SYSTEM = "system"
+
+
+@dataclass
+class Cause:
+    """What makes emails be written: a staff member's request, a command, a piece of code."""
+
+    text: str
+    actor: Any = None  # A saved user, or None for the system itself.
+    suppressed: str = ""  # The reason why emails are recorded, but not sent.
+    recorded: list[int] = field(default_factory=list)  # Primary keys of the log's rows it led to.
+    actor_gone: bool = False  # Who deletes the own account can't be referred to any more.
+
+    @property
+    def actor_label(self) -> str:
+        """The actor's name as the log keeps it, also after the account is gone."""
+        return str(self.actor) if self.actor is not None and self.actor.is_authenticated else SYSTEM
+
+    @property
+    def actor_pk(self) -> Any:
+        if self.actor is None or self.actor_gone or not self.actor.is_authenticated:
+            return None
+        return self.actor.pk
+
+    def forget_actor(self, pk: Any) -> None:
+        """The person with this primary key is deleted: where it is the actor, only the label remains."""
+        self.actor_gone = self.actor_gone or self.actor_pk == pk
+
+
+_current: ContextVar[Cause | None] = ContextVar("cause", default=None)
+
+
+def current() -> Cause:
+    """The cause at work, or the process itself where nothing more is known ("manage.py demo")."""
+    return _current.get() or Cause(process())
+
+
+def process() -> str:
+    program, *arguments = sys.argv or [""]
+    name = PurePath(program).name or "python"
+    # Only the command's name: its arguments may hold addresses or passwords.
+    return " ".join([name, *arguments[:1]]) if name in {"manage.py", "django-admin"} else name
+
+
+@contextmanager
+def caused_by(text: str, actor: Any = None) -> Iterator[Cause]:
+    """Name the cause of all emails recorded in the block."""
+    cause = Cause(text, actor)
+    token = _current.set(cause)
+    try:
+        yield cause
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def suppress_emails(reason: str) -> Iterator[Cause]:
+    """Record the block's emails of our own kinds as skipped, for `reason`, instead of sending them."""
+    outer = current()
+    cause = Cause(outer.text, outer.actor, suppressed=reason, recorded=outer.recorded)
+    token = _current.set(cause)
+    try:
+        yield cause
+    finally:
+        _current.reset(token)

@@ -1,0 +1,30 @@
+"""The kinds of email: what each is for, and the one list that the log's filter, the switches and the tests read."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EmailKind:
+    """One kind of email. `key` names its templates, its switch in the admin and its rows in the log."""
+
+    key: str
+    label: str
+    when: str  # Tells staff, in the admin, what makes this email go out.
+    on: bool = True  # Sent unless staff switch it off (or, where False, only once they switch it on).
+    required: bool = False  # Can't be switched off.
+    templates: str = ""  # The folder of <key>.txt and <key>.html.
+
+
+KINDS: dict[str, EmailKind] = {}
+
+
+def register(*kinds: EmailKind) -> None:
+    """Add kinds to the list. Raises ValueError for a key that is taken by another kind."""
+    for kind in kinds:
+        if KINDS.setdefault(kind.key, kind) != kind:
+            raise ValueError(f"Two kinds of email have the key {kind.key!r}: rename one.")
+
+
+def label(key: str) -> str:
+    """How staff read a row's kind, also where it is none or one of an older version."""
+    return KINDS[key].label if key in KINDS else key or "Other mail"

@@ -1,0 +1,10 @@
+"""The log's tables: one EmailLog a message, with its recipients, attachments and timeline."""
+
+from emails.models.attachment import EmailAttachment
+from emails.models.event import EmailEvent
+from emails.models.log import EmailLog
+from emails.models.recipient import Delivery, EmailRecipient
+from emails.models.state import State
+from emails.models.switch import EmailKindSwitch
+
+__all__ = ["Delivery", "EmailAttachment", "EmailEvent", "EmailKindSwitch", "EmailLog", "EmailRecipient", "State"]

@@ -1,0 +1,22 @@
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class State(models.TextChoices):
+    """What we did with a message; what the provider reports afterwards is `Delivery`."""
+
+    QUEUED = "queued", _("Queued")  # Recorded, waiting for a worker.
+    CLAIMED = "claimed", _("Claimed")  # A worker holds it under a lease; nothing has left.
+    SENDING = "sending", _("Sending")  # Committed before the request: from here on it may have left.
+    SENT = "sent", _("Sent")  # The provider accepted it.
+    RETRYING = "retrying", _("Retrying")  # Certainly not sent; due again at `run_at`.
+    IN_DOUBT = "in_doubt", _("In doubt")  # A crash or a broken connection hides whether it left.
+    FAILED = "failed", _("Failed")  # Given up, for the reason in `error`.
+    SUPPRESSED = "suppressed", _("Suppressed")  # The address or the provider's list forbids it.
+    SKIPPED = "skipped", _("Skipped")  # Switched off, or nobody to send it to.
+    CANCELLED = "cancelled", _("Cancelled")  # Stopped before it left.
+    EXPIRED = "expired", _("Expired")  # Too old to be of use.
+
+
+DUE = (State.QUEUED, State.RETRYING)
+LEASED = (State.CLAIMED, State.SENDING)

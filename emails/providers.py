@@ -1,0 +1,117 @@
+"""The email service providers: the one table of what is known of each, and a connection to the chosen one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import django
+from anymail.utils import UNSET
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.module_loading import import_string
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """What sets one provider apart from the others, all of it data."""
+
+    key: str  # The value of EMAIL_PROVIDER.
+    label: str
+    backend: str
+    required: tuple[str, ...] = ()  # Variables without which it can't send.
+    prefix: str = ""  # Variables that start so are Anymail's settings of this provider.
+    ref_in: str = "metadata"  # Where our opaque reference travels: "metadata", "tags" or "" (the Message-ID).
+
+    @staticmethod
+    def example(variable: str) -> str:
+        return "https://…" if variable.endswith("_URL") else "the value from the provider's console"
+
+
+def anymail(key: str, label: str, *required: str, ref_in: str = "metadata") -> Provider:
+    """A provider that Anymail reaches; setting names as in Anymail's documentation of that ESP."""
+    prefix = f"{key.upper()}_"
+    return Provider(
+        key=key,
+        label=label,
+        backend=f"anymail.backends.{key}.EmailBackend",
+        required=tuple(f"{prefix}{name}" for name in required),
+        prefix=prefix,
+        ref_in=ref_in,
+    )
+
+
+PROVIDERS = {
+    provider.key: provider
+    for provider in (
+        Provider(key="console", label="Console", backend="emails.transports.ConsoleBackend", ref_in=""),
+        Provider(
+            key="smtp", label="SMTP", backend="emails.transports.SMTPBackend", required=("EMAIL_HOST",), ref_in=""
+        ),
+        anymail("amazon_ses", "Amazon SES"),
+        anymail("brevo", "Brevo", "API_KEY"),
+        # MailerSend and Postal carry no metadata (Anymail raises AnymailUnsupportedFeature), but tags.
+        anymail("mailersend", "MailerSend", "API_TOKEN", ref_in="tags"),
+        anymail("mailgun", "Mailgun", "API_KEY"),
+        anymail("mailjet", "Mailjet", "API_KEY", "SECRET_KEY"),
+        anymail("mailtrap", "Mailtrap", "API_TOKEN"),
+        anymail("mandrill", "Mandrill", "API_KEY"),
+        anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags"),
+        anymail("postmark", "Postmark", "SERVER_TOKEN"),
+        anymail("resend", "Resend", "API_KEY"),
+        anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID"),
+        anymail("sendgrid", "SendGrid", "API_KEY"),
+        anymail("sparkpost", "SparkPost", "API_KEY"),
+        anymail("unisender_go", "Unisender Go", "API_KEY", "API_URL"),
+    )
+}
+
+
+def active() -> Provider:
+    """The provider that EMAIL_PROVIDER names."""
+    return PROVIDERS[settings.EMAILS["PROVIDER"]]
+
+
+def connection() -> BaseEmailBackend:
+    """A new connection to the active provider, not opened yet and not shared between threads.
+
+    Raises Anymail's configuration errors where the provider's settings do not fit.
+    """
+    backend = import_string(active().backend)
+    # Django 6.1 deprecates backends without an alias; 5.2 ignores the argument. (docs: topics/email, MAILERS)
+    alias = {"alias": active().key} if django.VERSION >= (6, 1) else {}
+    connection: BaseEmailBackend = noting_hand_over(backend)(**alias, **settings.EMAILS["OPTIONS"])
+    return connection
+
+
+def noting_hand_over(backend: type[Any]) -> type[Any]:
+    """`backend`, which sets `message.handed_over` right before the provider can have received anything."""
+    if not hasattr(backend, "post_to_esp"):
+        return backend
+
+    class EmailBackend(backend):  # type: ignore[misc]
+        def post_to_esp(self, payload: Any, message: EmailMessage) -> Any:
+            message.handed_over = True  # type: ignore[attr-defined]
+            return super().post_to_esp(payload, message)
+
+    return EmailBackend
+
+
+def mark(message: EmailMessage, ref: str, kind: str) -> None:
+    """Put our reference where the active provider hands it back, and the kind as a tag where there is room for one."""
+    tags, metadata = list(given(message, "tags", [])), given(message, "metadata", {})
+    where = active().ref_in
+    if where == "metadata":
+        message.metadata = {**metadata, "ref": ref}  # type: ignore[attr-defined]
+        # One tag is all that some providers take, and the caller's own comes first.
+        message.tags = tags or [kind or "mail"]  # type: ignore[attr-defined]
+    elif where == "tags":
+        message.tags = [*tags, ref]  # type: ignore[attr-defined]
+    elif "message-id" not in {name.lower() for name in message.extra_headers}:
+        domain = message.from_email.rpartition("@")[2].strip("> ") or "localhost"
+        message.extra_headers["Message-ID"] = f"<{ref}@{domain}>"
+
+
+def given(message: EmailMessage, name: str, default: Any) -> Any:
+    """An Anymail attribute of the message, or `default` where it is unset or None."""
+    value = getattr(message, name, UNSET)
+    return default if value is UNSET or value is None else value

@@ -1,0 +1,123 @@
+"""Messages become rows of the log, in the caller's transaction, and delivery is woken when it commits."""
+
+import logging
+from collections.abc import Sequence
+from email.utils import getaddresses
+from typing import Any
+
+from django.core.mail import EmailMessage
+from django.db import connections, router, transaction
+
+from emails import tasks
+from emails.cause import Cause, current
+from emails.facts import Facts
+from emails.models import EmailAttachment, EmailLog, EmailRecipient, State
+from emails.payload import Payload, dump
+
+logger = logging.getLogger(__name__)
+
+
+def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
+    """Record messages as queued, all or none, each as `message.email_log`; some 4 inserts however many there are.
+
+    Raises UnstorableMessage before anything is written. The savepoint keeps the caller's transaction usable
+    where the database refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
+    """
+    payloads = [dump(message) for message in messages]
+    using = router.db_for_write(EmailLog)
+    with transaction.atomic(using=using):
+        emails = EmailLog.objects.using(using).bulk_create(
+            [row(message, payload, current()) for message, payload in zip(messages, payloads, strict=True)]
+        )
+        recipients: list[EmailRecipient] = []
+        attachments: list[EmailAttachment] = []
+        for email, message, payload in zip(emails, messages, payloads, strict=True):
+            recipients += addressed(email, message)
+            attachments += attached(email, payload)
+            message.email_log = email  # type: ignore[attr-defined]
+        EmailRecipient.objects.using(using).bulk_create(recipients)
+        if attachments:
+            EmailAttachment.objects.using(using).bulk_create(attachments)
+        current().recorded.extend(email.pk for email in emails)
+        wake_on_commit(using)
+    return emails
+
+
+def record_unsent(facts: Facts, state: State, reason: str, address: str = "", subject: str = "") -> EmailLog:
+    """Record an email that is not sent, with the reason: nobody should wonder why nothing happened."""
+    using = router.db_for_write(EmailLog)
+    with transaction.atomic(using=using):
+        email = EmailLog(**about(facts, current()), subject=subject, state=state, error=reason)
+        email.save(using=using, force_insert=True)
+        if address:
+            EmailRecipient.objects.using(using).create(
+                email=email, field="to", formatted=address, address=address.lower()[:320]
+            )
+        current().recorded.append(email.pk)
+    return email
+
+
+def about(facts: Facts, cause: Cause) -> dict[str, Any]:
+    return {
+        "kind": facts.kind,
+        "user_id": facts.user.pk if facts.user is not None else None,
+        "user_label": facts.user_label[:320],
+        "changes": dict(facts.changes),
+        "language": facts.language,
+        "actor_id": cause.actor_pk,
+        "actor_label": cause.actor_label[:320],
+        "cause": cause.text,
+    }
+
+
+def row(message: EmailMessage, payload: Payload, cause: Cause) -> EmailLog:
+    return EmailLog(
+        **about(getattr(message, "facts", Facts()), cause),
+        from_email=str(message.from_email),
+        subject=str(message.subject),
+        text=payload.text,
+        html=payload.html,
+        payload=payload.data,
+    )
+
+
+def addressed(email: EmailLog, message: EmailMessage) -> list[EmailRecipient]:
+    return [
+        EmailRecipient(email=email, field=field, formatted=str(value), address=getaddresses([str(value)])[0][1].lower())
+        for field in ("to", "cc", "bcc")
+        for value in getattr(message, field)
+    ]
+
+
+def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:
+    return [
+        EmailAttachment(
+            email=email,
+            position=position,
+            filename=stored.filename,
+            mimetype=stored.mimetype,
+            content=stored.content,
+            size=len(stored.content),
+        )
+        for position, stored in enumerate(payload.attachments)
+    ]
+
+
+def wake_on_commit(using: str) -> None:
+    """Wake delivery when the transaction commits, once however many messages it records."""
+    # A hook that a rolled-back savepoint took away is not in the list any more, so that a later message adds its own.
+    if not any(isinstance(hook[1], WakeUp) and not hook[1].done for hook in connections[using].run_on_commit):
+        transaction.on_commit(WakeUp(), using=using, robust=True)
+
+
+class WakeUp:
+    """Wakes a worker, once. A wake-up that is lost costs seconds, not mail: the sweeper finds what is due."""
+
+    done = False
+
+    def __call__(self) -> None:
+        self.done = True
+        try:
+            tasks.deliver.enqueue()
+        except Exception as error:  # The change is committed: nothing may turn it into an error page now.
+            logger.error("delivery.wake_failed error=%s", type(error).__name__)

@@ -1,0 +1,78 @@
+"""One attempt: the recorded message is put together again and handed to the provider."""
+
+import logging
+import threading
+import traceback
+from contextlib import suppress
+from typing import Any
+
+from anymail.exceptions import AnymailError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+
+from emails import outcomes, providers
+from emails.models import EmailLog
+from emails.outcomes import Outcome
+from emails.payload import Payload, StoredAttachment, load
+
+
+logger = logging.getLogger(__name__)
+
+ANTICIPATED = (AnymailError, ImproperlyConfigured, OSError, ValueError)
+
+
+class Sender:
+    """Sends from any number of threads, each over a provider connection of its own that it keeps open."""
+
+    def __init__(self) -> None:
+        self.thread = threading.local()
+        self.opened: list[BaseEmailBackend] = []  # list.append is atomic
+
+    def send(self, email: EmailLog) -> Outcome:
+        """Make one attempt. Every end is an Outcome; nothing is raised and the database is not touched."""
+        message: EmailMessage = EmailMessage()
+        try:
+            message = outgoing(email)
+            sent = self.connection().send_messages([message])
+        except Exception as error:
+            self.discard()
+            if not isinstance(error, ANTICIPATED):  # Frames only: an error's own words may quote an address or a key.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                logger.error("email.unexpected_error id=%s error=%s\n%s", email.pk, type(error).__name__, frames)
+            return outcomes.of_error(message, error)
+        return outcomes.of_answer(message, sent)
+
+    def connection(self) -> BaseEmailBackend:
+        connection: Any = getattr(self.thread, "connection", None)
+        if connection is None:
+            connection = providers.connection()
+            connection.open()
+            self.thread.connection = connection
+            self.opened.append(connection)
+        return connection  # type: ignore[no-any-return]
+
+    def discard(self) -> None:
+        """Drop this thread's connection after an error: an SMTP dialogue may be anywhere."""
+        connection = getattr(self.thread, "connection", None)
+        if connection is not None:
+            self.thread.connection = None
+            self.opened.remove(connection)
+            close(connection)
+
+    def close(self) -> None:
+        for connection in self.opened:
+            close(connection)
+
+
+def close(connection: BaseEmailBackend) -> None:
+    with suppress(Exception):  # What it sent is accepted; a QUIT that fails changes nothing.
+        connection.close()
+
+
+def outgoing(email: EmailLog) -> EmailMessage:
+    """The message as the provider gets it, our reference aboard."""
+    attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in email.attachments.all()]
+    message = load(Payload(email.payload, email.text, email.html, attachments))
+    providers.mark(message, str(email.ref), email.kind)
+    return message

@@ -1,0 +1,38 @@
+"""Beside every worker: rescues what dead workers left, wakes delivery for what is due, tidies up daily."""
+
+import logging
+import time
+
+from django.core.management import CommandError, call_command
+
+from emails import delivery, tasks
+from emails.models import EmailLog
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 5.0  # Seconds between two turns.
+TIDY = 24 * 3600.0
+_tidied_at = float("-inf")
+
+
+def turn() -> None:
+    """One round. Any number of workers may take their turns at once; an error costs one turn, not the thread."""
+    try:
+        delivery.sweep()
+        if EmailLog.objects.due().exists():
+            tasks.deliver.enqueue()
+        tidy()
+    except Exception:
+        logger.exception("sweeper.turn_failed")
+
+
+def tidy() -> None:
+    """Once a day, and when the worker starts: forget the records of finished tasks."""
+    global _tidied_at
+    if time.monotonic() - _tidied_at < TIDY:
+        return
+    _tidied_at = time.monotonic()
+    try:
+        call_command("prune_db_task_results", queue_name="*", min_age_days=1, verbosity=0)
+    except CommandError:  # Another task engine keeps its own records.
+        logger.info("sweeper.no_task_records")
