@@ -21,7 +21,7 @@ def announce(admin: "ModelAdmin[Any]", request: HttpRequest, response: HttpRespo
     recorded = current().recorded
     if request.method != "POST" or not recorded:
         return response
-    rows = EmailLog.objects.without_bodies().filter(pk__in=recorded).order_by("pk")
+    rows = EmailLog.objects.without_bodies().filter(ref__in=recorded).order_by("pk")
     linked = request.user.has_perm("emails.view_emaillog")  # type: ignore[union-attr]
     emails = list(rows.prefetch_related("recipients")[: SEVERAL + 1])
     if len(emails) > SEVERAL:

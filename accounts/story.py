@@ -5,6 +5,7 @@ runs them at commit; so a story that is still among the hooks is about the trans
 """
 
 from typing import Any
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
@@ -22,7 +23,9 @@ class Story:
         self.deleted = deleted  # The person's last values, once the deletion has begun.
         self.ended = False
         self.before: Values = {}  # What changed had these values when the transaction began.
-        self.rows: dict[str, list[int]] = {}  # The log's rows recorded so far, by the phase that recorded them.
+        # The log's rows recorded so far, by phase. Never forgotten: a rollback brings back what was retracted. By
+        # reference: SQLite gives the primary keys of rolled-back rows to the next ones.
+        self.rows: dict[str, list[UUID]] = {}
         self.enabled = EmailKindSwitch.enabled_keys()
 
     def __call__(self) -> None:
@@ -49,12 +52,12 @@ class Story:
     def retract(self, *phases: str) -> None:
         """Take back what was recorded in this transaction and is overtaken: nobody but this transaction saw it."""
         for phase in phases:
-            rows = self.rows.pop(phase, [])
+            rows = self.rows.get(phase, [])
             if rows:
-                EmailLog.objects.filter(pk__in=rows, attempts=0).exclude(state=State.CLAIMED).delete()
+                EmailLog.objects.filter(ref__in=rows, attempts=0).exclude(state=State.CLAIMED).delete()
 
     def recorded(self, phase: str, email: EmailLog) -> None:
-        self.rows.setdefault(phase, []).append(email.pk)
+        self.rows.setdefault(phase, []).append(email.ref)
 
 
 class Stories:

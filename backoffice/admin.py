@@ -6,3 +6,4 @@ class BackofficeAdminSite(admin.AdminSite):
     site_header = _("Backoffice")
     site_title = _("Backoffice")
     index_title = _("People and what they are told")
+    site_url = None  # There is no site beside the admin.

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 SYSTEM = "system"
 
@@ -18,7 +19,7 @@ class Cause:
     text: str
     actor: Any = None  # A saved user, or None for the system itself.
     suppressed: str = ""  # The reason why emails are recorded, but not sent.
-    recorded: list[int] = field(default_factory=list)  # Primary keys of the log's rows it led to.
+    recorded: list[UUID] = field(default_factory=list)  # References of the log's rows it led to.
     actor_gone: bool = False  # Who deletes the own account can't be referred to any more.
 
     @property

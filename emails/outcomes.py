@@ -126,6 +126,8 @@ def explain(error: Exception) -> str:
         words = f"{error.smtp_code} {as_text(error.smtp_error)}"
     elif response is not None and hasattr(response, "text"):
         words = f"HTTP {response.status_code}: {response.text}"
+    elif isinstance(response, dict):  # Amazon SES
+        words = f"{response.get('Error', {}).get('Code', '')}: {response.get('Error', {}).get('Message', '')}"
     elif isinstance(error, OSError) and error.__cause__ is None and error.strerror:
         words = error.strerror
     elif isinstance(error, ValueError | ImproperlyConfigured) and not hasattr(error, "payload"):

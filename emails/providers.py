@@ -20,6 +20,7 @@ class Provider:
     backend: str
     required: tuple[str, ...] = ()  # Variables without which it can't send.
     prefix: str = ""  # Variables that start so are Anymail's settings of this provider.
+    reports: bool = True  # Tells by webhook what became of a message.
     ref_in: str = "metadata"  # Where our opaque reference travels: "metadata", "tags" or "" (the Message-ID).
 
     @staticmethod
@@ -27,7 +28,7 @@ class Provider:
         return "https://…" if variable.endswith("_URL") else "the value from the provider's console"
 
 
-def anymail(key: str, label: str, *required: str, ref_in: str = "metadata") -> Provider:
+def anymail(key: str, label: str, *required: str, **differences: Any) -> Provider:
     """A provider that Anymail reaches; setting names as in Anymail's documentation of that ESP."""
     prefix = f"{key.upper()}_"
     return Provider(
@@ -36,16 +37,21 @@ def anymail(key: str, label: str, *required: str, ref_in: str = "metadata") -> P
         backend=f"anymail.backends.{key}.EmailBackend",
         required=tuple(f"{prefix}{name}" for name in required),
         prefix=prefix,
-        ref_in=ref_in,
+        **differences,
     )
 
 
 PROVIDERS = {
     provider.key: provider
     for provider in (
-        Provider(key="console", label="Console", backend="emails.transports.ConsoleBackend", ref_in=""),
+        Provider(key="console", label="Console", backend="emails.transports.ConsoleBackend", reports=False, ref_in=""),
         Provider(
-            key="smtp", label="SMTP", backend="emails.transports.SMTPBackend", required=("EMAIL_HOST",), ref_in=""
+            key="smtp",
+            label="SMTP",
+            backend="emails.transports.SMTPBackend",
+            required=("EMAIL_HOST",),
+            reports=False,
+            ref_in="",
         ),
         anymail("amazon_ses", "Amazon SES"),
         anymail("brevo", "Brevo", "API_KEY"),
@@ -58,7 +64,7 @@ PROVIDERS = {
         anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags"),
         anymail("postmark", "Postmark", "SERVER_TOKEN"),
         anymail("resend", "Resend", "API_KEY"),
-        anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID"),
+        anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID", reports=False),
         anymail("sendgrid", "SendGrid", "API_KEY"),
         anymail("sparkpost", "SparkPost", "API_KEY"),
         anymail("unisender_go", "Unisender Go", "API_KEY", "API_URL"),

@@ -38,7 +38,7 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
         EmailRecipient.objects.using(using).bulk_create(recipients)
         if attachments:
             EmailAttachment.objects.using(using).bulk_create(attachments)
-        current().recorded.extend(email.pk for email in emails)
+        current().recorded.extend(email.ref for email in emails)
         wake_on_commit(using)
     return emails
 
@@ -53,7 +53,7 @@ def record_unsent(facts: Facts, state: State, reason: str, address: str = "", su
             EmailRecipient.objects.using(using).create(
                 email=email, field="to", formatted=address, address=address.lower()[:320]
             )
-        current().recorded.append(email.pk)
+        current().recorded.append(email.ref)
     return email
 
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from emails.kinds import label
-from emails.models.recipient import Delivery
-from emails.models.state import DUE, State
+from emails.models.recipient import DELIVERY_TROUBLE, Delivery
+from emails.models.state import DUE, TROUBLE, State
 
 
 class EmailLogQuerySet(models.QuerySet["EmailLog"]):
@@ -30,6 +30,14 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
 
     def unsettled(self) -> Self:
         return self.filter(state__in=[State.QUEUED, State.RETRYING, State.CLAIMED, State.SENDING])
+
+    def needing_attention(self) -> Self:
+        """What a person should look at: it did not arrive, or nobody knows."""
+        return self.filter(models.Q(state__in=TROUBLE) | models.Q(delivery__in=DELIVERY_TROUBLE))
+
+    def with_status(self, status: str) -> Self:
+        """Messages of which staff read `status`: as a delivery, or as a state that no delivery has replaced."""
+        return self.filter(models.Q(delivery=status) | models.Q(state=status, delivery=""))
 
     def without_bodies(self) -> Self:
         """Rows as lists need them: no text, HTML or payload is read."""

@@ -14,6 +14,9 @@ class Delivery(models.TextChoices):
     COMPLAINED = "complained", _("Complained")
 
 
+DELIVERY_TROUBLE = (Delivery.BOUNCED, Delivery.REJECTED, Delivery.FAILED, Delivery.COMPLAINED)
+
+
 class EmailRecipient(models.Model):
     """One address of a message, in to, cc or bcc, and what became of it there."""
 

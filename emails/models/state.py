@@ -19,4 +19,4 @@ class State(models.TextChoices):
 
 
 DUE = (State.QUEUED, State.RETRYING)
-LEASED = (State.CLAIMED, State.SENDING)
+TROUBLE = (State.IN_DOUBT, State.FAILED, State.SUPPRESSED, State.EXPIRED)

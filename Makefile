@@ -1,0 +1,58 @@
+# The two commands of the README: `make run` and `make test`. Both start from python3 (3.11 or newer) and make alone.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN = $(VENV)/bin
+
+run: $(BIN)/.installed .env ## Web server and worker, with sample people, at http://127.0.0.1:$(PORT)/admin/
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@PORT=$(PORT) $(BIN)/python manage.py demo
+	@PORT=$(PORT) $(BIN)/python manage.py run --port $(PORT)
+
+test: $(BIN)/.installed-dev ## The tests that need nothing but Python, on SQLite
+	@$(BIN)/python -m pytest -n auto -q $(TESTS)
+
+lint: $(BIN)/.installed-dev ## Style, types, migrations, deployment checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	.ci/checks $(BIN)/python
+
+format: $(BIN)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+browser: $(BIN)/.installed-dev ## Browser tests (needs Chromium)
+	$(BIN)/python -m pytest tests/browser -q -p no:randomly
+
+bench: $(BIN)/.installed-dev ## Measurements: ratios, side by side in one run
+	$(BIN)/python -m tests.benchmarks
+
+screenshots: $(BIN)/.installed-dev ## The README's pictures (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots
+
+lock: ## Compiles the hashed requirements (needs uv)
+	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	uv pip compile --group dev -c requirements.txt $(LOCK) -o requirements-dev.txt
+LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.installed: requirements.txt $(BIN)/python
+	@echo "Installing what the lock names (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(BIN)/.installed-dev: requirements-dev.txt $(BIN)/.installed
+	@echo "Installing what the tests need (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.env: | $(BIN)/python
+	@umask 077 && $(BIN)/python -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50)); print("DEBUG=true")' > $@
+	@echo "Wrote .env with a fresh SECRET_KEY"
+
+.PHONY: run test lint format browser bench screenshots lock

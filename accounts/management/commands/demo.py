@@ -1,0 +1,78 @@
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from accounts.models import User
+from emails import delivery
+from emails.cause import caused_by
+
+ADMIN = "admin"
+PEOPLE = (
+    ("ada", "Ada", "Lovelace", "en"),
+    ("grace", "Grace", "Hopper", "en"),
+    ("linus", "Linus", "Ahlberg", "de"),
+    ("noor", "Noor", "Haddad", "en"),
+    ("mei", "Mei", "Tanaka", "en"),
+    ("tomas", "Tomás", "Núñez", "en"),
+    ("ingrid", "Ingrid", "Sørensen", "de"),
+    ("kwame", "Kwame", "Mensah", "en"),
+    ("zofia", "Zofia", "Wójcik", "en"),
+    ("aarav", "Aarav", "O’Brien & Sons", "en"),
+    ("lena", "Lena", "Müller", "de"),
+    ("omar", "Omar", "Farouk", "en"),
+)
+
+
+class Command(BaseCommand):
+    help = "Fills an empty development database with an admin and sample people, through the real flow. Runs once."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The demo creates an admin and sample people: it only runs where DEBUG=true.")
+        if User.objects.filter(username=ADMIN).exists():
+            self.stdout.write(f"The demo is set up already. Forgot the password? manage.py changepassword {ADMIN}")
+            return
+        if User.objects.exists():
+            raise CommandError("There are people here already: the demo only fills an empty database.")
+        password = secrets.token_urlsafe(9)
+        with transaction.atomic():
+            admin = User.objects.create_superuser(
+                ADMIN, "admin@example.com", password, first_name="Alex", last_name="Admin"
+            )
+            with caused_by("manage.py demo", admin):
+                people = self.people()
+        with caused_by("manage.py demo", admin):
+            self.history(people)
+        # Sent before the password is printed, so that the console provider's output does not bury it.
+        delivery.drain(seconds=10)
+        self.stdout.write(self.style.SUCCESS(f"\n  Sign in as {ADMIN} with the password {password}\n"))
+
+    def people(self) -> dict[str, User]:
+        return {
+            username: User.objects.create_user(
+                username, f"{username}@example.com", first_name=first, last_name=last, language=language
+            )
+            for username, first, last, language in PEOPLE
+        }
+
+    def history(self, people: dict[str, User]) -> None:
+        """A little of everything that can happen, each a transaction of its own: one tells its net result alone."""
+        editors, _ = Group.objects.get_or_create(name="Editors")
+        self.edit(people["grace"], last_name="Brewster Hopper")
+        self.edit(people["linus"], email="linus.ahlberg@example.org")
+        self.edit(people["omar"], is_active=False)
+        self.edit(people["kwame"], is_active=False)
+        self.edit(people["kwame"], is_active=True)
+        people["ada"].groups.add(editors)
+        people["zofia"].set_password(secrets.token_urlsafe(12))
+        people["zofia"].save()
+        people["aarav"].delete()
+
+    def edit(self, person: User, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(person, name, value)
+        person.save()

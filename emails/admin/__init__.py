@@ -1,0 +1,4 @@
+from emails.admin.kinds import EmailKindSwitchAdmin
+from emails.admin.log import EmailLogAdmin
+
+__all__ = ["EmailKindSwitchAdmin", "EmailLogAdmin"]

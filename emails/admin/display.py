@@ -1,0 +1,55 @@
+"""How times and statuses look, on the list and on the message's page."""
+
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+# A shape beside every word, so that no status is told by its colour alone.
+SHAPES = {
+    "good": ("✓", {"sent", "delivered"}),
+    "moving": ("…", {"queued", "claimed", "sending", "retrying", "deferred"}),
+    "bad": ("✕", {"failed", "bounced", "rejected", "complained"}),
+    "unsure": ("?", {"in_doubt"}),
+    "none": ("–", {"suppressed", "skipped", "cancelled", "expired"}),
+}
+
+
+def tone(status: str) -> str:
+    return next((tone for tone, (_shape, statuses) in SHAPES.items() if status in statuses), "none")
+
+
+def badge(status: str, label: str) -> str:
+    shape = SHAPES[tone(status)][0]
+    return format_html(
+        '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>', tone(status), shape, label
+    )
+
+
+def moment(when: datetime) -> str:
+    """A relative time that carries the absolute one, in the reader's zone."""
+    local = timezone.localtime(when)
+    seconds = (timezone.now() - when).total_seconds()
+    ago = _("just now") if seconds < 60 else _("%(time)s ago") % {"time": timesince(when, depth=1)}
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), absolute(when), ago
+    )
+
+
+def absolute(when: datetime) -> str:
+    local = timezone.localtime(when)
+    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S %Z}"
+
+
+def span(seconds: float) -> str:
+    """A duration in plain words."""
+    if seconds < 1:
+        return _("less than a second")
+    if seconds < 120:
+        return _("%d seconds") % round(seconds)
+    if seconds < 7200:
+        return _("%d minutes") % round(seconds / 60)
+    return _("%d hours") % round(seconds / 3600)

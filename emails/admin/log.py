@@ -1,0 +1,133 @@
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from emails.admin import preview
+from emails.admin.display import badge, moment
+from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
+from emails.admin.page import page
+from emails.models import EmailLog, EmailRecipient
+from emails.providers import PROVIDERS
+
+
+@admin.register(EmailLog)
+class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
+    """The log: to be searched and read. Nobody adds, edits or deletes rows here."""
+
+    list_display = ("status_badge", "message", "kind_name", "provider_name", "created")
+    list_display_links = ("message",)
+    list_filter = (StatusFilter, KindFilter, ProviderFilter, WindowFilter)
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # Counting every filter reads the whole table.
+    search_fields = ("subject",)
+    search_help_text = _("Searches addresses, subjects and people; a message id in <…> or a whole address is found fastest.")
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
+        return super().get_queryset(request).without_bodies().prefetch_related("recipients")  # type: ignore[attr-defined, no-any-return]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[EmailLog], search_term: str
+    ) -> tuple[QuerySet[EmailLog], bool]:
+        """Exact look-ups in an index where the term is a message id or an address, a scan of the texts otherwise."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        recipients = EmailRecipient.objects.filter(email=OuterRef("pk"))
+        by_id = Q(message_id=term) | Exists(recipients.filter(message_id=term))
+        if term.startswith("<"):
+            found = by_id
+        elif "@" in term and " " not in term:
+            found = Exists(recipients.filter(address=term.lower())) | by_id
+        else:
+            texts = Q(subject__icontains=term) | Q(user_label__icontains=term)
+            found = texts | Exists(recipients.filter(address__contains=term.lower())) | by_id
+        return queryset.filter(found), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only the person: look-ups in bodies or in the person's fields would tell what may not be read."""
+        return lookup in {"user__exact", "user__id__exact"}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: EmailLog | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: EmailLog | None = None) -> bool:
+        return False
+
+    @admin.display(description=_("status"), ordering="state")
+    def status_badge(self, email: EmailLog) -> str:
+        return badge(email.status, email.status_label)
+
+    @admin.display(description=_("message"))
+    def message(self, email: EmailLog) -> str:
+        to = ", ".join(recipient.address for recipient in email.recipients.all()) or email.user_label or "–"
+        return format_html(
+            '<span class="log-to">{}</span> <span class="log-subject">{}</span>', to, email.subject or email.error
+        )
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_name(self, email: EmailLog) -> str:
+        return email.kind_label
+
+    @admin.display(description=_("provider"), ordering="provider")
+    def provider_name(self, email: EmailLog) -> str:
+        return PROVIDERS[email.provider].label if email.provider in PROVIDERS else email.provider or "–"
+
+    @admin.display(description=_("created"), ordering="-id")
+    def created(self, email: EmailLog) -> str:
+        return moment(email.created_at)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.preview_view)
+        return [path("<int:pk>/preview/", view, name="emails_emaillog_preview"), *super().get_urls()]
+
+    def found(self, pk: Any) -> EmailLog:
+        """The message by a primary key from the URL. Raises Http404."""
+        email = EmailLog.objects.filter(pk=pk).first() if str(pk).isdecimal() and len(str(pk)) < 19 else None
+        if email is None:
+            raise Http404
+        return email
+
+    @method_decorator([require_safe, never_cache])
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The message to be read, in place of a form."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        email = self.found(object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            **page(email, bodies=request.user.has_perm("emails.view_email_body")),  # type: ignore[union-attr]
+            "opts": self.opts,
+            "original": email,
+            "title": email.kind_label,
+            "subtitle": None,
+            "has_view_permission": True,
+            "media": self.media,
+        }
+        response = TemplateResponse(request, "admin/emails/emaillog/message.html", context)
+        # A link in the framed preview must not lead the frame to another site.
+        response["Content-Security-Policy"] = "frame-src 'self'"
+        return response
+
+    @method_decorator(require_safe)
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        may_read = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
+        if not (self.has_view_permission(request) and may_read):
+            raise PermissionDenied
+        return preview.framed(self.found(pk))

@@ -1,0 +1,120 @@
+"""What the page of one message shows: its state in plain words, the facts, the timeline, text, HTML and headers."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from emails.admin.display import absolute, badge, span
+from emails.models import EmailLog, State
+from emails.providers import PROVIDERS
+
+STUCK = 120.0  # Seconds that a message may wait before the page asks whether a worker runs.
+
+
+def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
+    """The template's context; without `bodies`, neither text nor HTML nor headers are in it."""
+    state, advice = in_words(email)
+    return {
+        "email": email,
+        "badge": badge(email.status, email.status_label),
+        "state_line": state,
+        "advice": advice,
+        "recipients": list(email.recipients.all()),
+        "provider": provider_label(email.provider),
+        "changes": [
+            {"field": name.replace("_", " ").capitalize(), "old": shown(old), "new": shown(new)}
+            for name, (old, new) in email.changes.items()
+        ],
+        "timeline": timeline(email),
+        "attachments": list(email.attachments.defer("content")),
+        "bodies": bodies,
+        "headers": headers(email) if bodies else [],
+    }
+
+
+def in_words(email: EmailLog) -> tuple[str, str]:
+    """The state as a sentence, and what to do next where there is something to do."""
+    provider = provider_label(email.provider)
+    match email.state:
+        case State.QUEUED | State.CLAIMED:
+            waiting = (timezone.now() - email.run_at).total_seconds()
+            advice = _("Nothing has picked it up: check that “manage.py worker” is running.") if waiting > STUCK else ""
+            return _("Waiting to be sent for %(time)s.") % {"time": span(waiting)}, advice
+        case State.SENDING:
+            return _("Being handed to %(provider)s right now.") % {"provider": provider}, ""
+        case State.SENT:
+            took = span(((email.sent_at or email.created_at) - email.created_at).total_seconds())
+            words = _("Accepted by %(provider)s %(time)s after it was recorded.") % {"provider": provider, "time": took}
+            reports = email.provider not in PROVIDERS or PROVIDERS[email.provider].reports
+            silent = _("There is no delivery report yet.") if reports else _("This provider reports no deliveries.")
+            return words, "" if email.delivery else silent
+        case State.RETRYING:
+            words = _("Not sent yet: attempt %(n)d of %(most)d failed. The next one is due at %(time)s.") % {
+                "n": email.attempts,
+                "most": settings.EMAILS["MAX_ATTEMPTS"],
+                "time": absolute(email.run_at),
+            }
+            return words, email.error
+        case State.IN_DOUBT:
+            words = _("It may or may not have been sent: the connection or the worker broke off while sending.")
+            return words, _("Look it up at %(provider)s before sending anything again.") % {"provider": provider}
+        case State.FAILED:
+            return _("Not sent, and not tried any more."), email.error
+        case State.SUPPRESSED:
+            return _("Not sent: the address is refused."), email.error
+        case State.SKIPPED:
+            return _("Not sent on purpose."), email.error
+        case State.CANCELLED:
+            return _("Cancelled before it left."), email.error
+    return _("Too old to be of use, so it was not sent."), email.error
+
+
+def timeline(email: EmailLog) -> list[dict[str, Any]]:
+    """Everything that happened, oldest first, each entry with the time since the one before it."""
+    entries = [(email.created_at, _("Recorded"), email.cause, {})]
+    entries += [
+        (event.occurred_at, event_label(event.type), event.detail.get("error", ""), event.detail)
+        for event in email.events.all()
+    ]
+    entries.sort(key=lambda entry: entry[0])
+    previous: datetime | None = None
+    shown = []
+    for when, label, note, _detail in entries:
+        since = f"+ {span((when - previous).total_seconds())}" if previous else ""
+        shown.append({"when": when, "absolute": absolute(when), "label": label, "note": note, "since": since})
+        previous = when
+    return shown
+
+
+def event_label(type: str) -> str:
+    if type == "rescued":
+        return _("Rescued from a stopped worker")
+    return str(State(type).label) if type in State.values else type.replace("_", " ").capitalize()
+
+
+def headers(email: EmailLog) -> list[tuple[str, str]]:
+    """The message's headers as they were given to send(); the provider adds its own."""
+    if not email.payload:
+        return []
+    data = json.loads(email.payload)
+    lists = [(name.title(), ", ".join(data[key])) for name, key in (("to", "to"), ("cc", "cc"), ("bcc", "bcc"))]
+    named = [("Subject", data["subject"]), ("From", data["from_email"]), *lists]
+    named += [("Reply-To", ", ".join(data["reply_to"])), *((name, value) for name, value in data["headers"])]
+    named += [(f"Anymail {name}", json.dumps(value, ensure_ascii=False)) for name, value in data["anymail"].items()]
+    return [(name, value) for name, value in named if value]
+
+
+def provider_label(key: str) -> str:
+    return PROVIDERS[key].label if key in PROVIDERS else key or _("the provider")
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return str(value) if value not in ("", None) else "–"

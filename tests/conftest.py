@@ -1,0 +1,60 @@
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import django
+import pytest
+
+from accounts.models import User
+from tests.esp import LoopbackESP
+from tests.sink import SMTPSink
+
+Commit = Callable[[], AbstractContextManager[Any]]
+
+
+@pytest.fixture(autouse=True)
+def recorder(settings: Any) -> None:
+    """The test runner puts an in-memory mailer in place of ours; put ours back."""
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": settings.RECORDER}}
+    else:
+        settings.EMAIL_BACKEND = settings.RECORDER
+
+
+@pytest.fixture
+def commit(db: None, django_capture_on_commit_callbacks: Any) -> Commit:
+    """`with commit():` is one transaction within the test's own: it ends with its on_commit hooks run."""
+    return partial(django_capture_on_commit_callbacks, execute=True)
+
+
+@pytest.fixture
+def ada(commit: Commit) -> User:
+    """A superuser who works in the admin."""
+    with commit():
+        return User.objects.create_superuser("ada", "ada@example.com", "secret", first_name="Ada", last_name="Lovelace")
+
+
+@pytest.fixture
+def linus(commit: Commit) -> User:
+    """A person without any access."""
+    with commit():
+        return User.objects.create_user("linus", "linus@example.com", "secret", first_name="Linus", last_name="Ahlberg")
+
+
+@pytest.fixture
+def esp(settings: Any) -> Iterator[LoopbackESP]:
+    """A loopback server that speaks Postmark's API, chosen as the provider."""
+    with LoopbackESP() as server:
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": "postmark", "OPTIONS": {}}
+        settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "token", "POSTMARK_API_URL": server.url, "REQUESTS_TIMEOUT": 3}
+        yield server
+
+
+@pytest.fixture
+def sink(settings: Any) -> Iterator[SMTPSink]:
+    """A loopback SMTP server, chosen as the provider."""
+    with SMTPSink() as server:
+        options = {"host": "127.0.0.1", "port": server.port, "timeout": 3}
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": "smtp", "OPTIONS": options}
+        yield server

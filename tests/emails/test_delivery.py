@@ -1,0 +1,285 @@
+"""Due messages leave once; what becomes of each attempt is written where staff find it."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from emails import delivery, tasks
+from emails.models import EmailEvent, EmailLog, State
+from tests.conftest import Commit
+from tests.esp import LoopbackESP
+from tests.log import newest
+from tests.sink import SMTPSink
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but the test delivers."""
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: None)
+
+
+def record(*, to: list[str] | None = None, **options: Any) -> EmailLog:
+    message = EmailMultiAlternatives("Größe", "the text\n", to=to or ["Linus <linus@example.com>"], **options)
+    message.attach_alternative("<p>the html</p>", "text/html")
+    message.send()
+    email: EmailLog = message.email_log  # type: ignore[attr-defined]
+    return email
+
+
+def drain() -> tuple[int, bool]:
+    return delivery.drain(seconds=5)
+
+
+def due_again() -> None:
+    EmailLog.objects.filter(state=State.RETRYING).update(run_at=Now())
+
+
+def test_what_the_provider_receives_is_what_the_log_shows(esp: LoopbackESP) -> None:
+    email = record()
+    assert drain() == (1, False)
+    email.refresh_from_db()
+    (received,) = esp.accepted
+    assert (received["Subject"], received["TextBody"], received["HtmlBody"]) == (email.subject, email.text, email.html)
+    assert received["Metadata"]["ref"] == str(email.ref)
+    assert (email.state, email.provider, email.message_id, email.attempts) == ("sent", "postmark", "pm-1", 1)
+    assert email.sent_at is not None
+    assert email.lease_until is None
+    assert email.recipients.get().message_id == "pm-1"
+    assert [event.type for event in email.events.all()] == ["sent"]
+
+
+def test_smtp_receives_what_the_log_shows(sink: SMTPSink) -> None:
+    email = record(cc=["c@example.com"], bcc=["b@example.com"])
+    drain()
+    email.refresh_from_db()
+    (received,) = sink.messages
+    text, html = received.get_body(("plain",)), received.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert (received["Subject"], text.get_content().strip(), html.get_content().strip()) == (
+        email.subject,
+        email.text.strip(),
+        email.html,
+    )
+    assert received["Bcc"] is None
+    assert sorted(sink.envelopes[0].rcpt_tos) == ["b@example.com", "c@example.com", "linus@example.com"]
+    assert received["Message-ID"] == email.message_id == f"<{email.ref}@example.com>"
+    assert email.state == "sent"
+
+
+def test_the_console_prints_it(capfd: pytest.CaptureFixture[str]) -> None:
+    email = record()
+    drain()
+    email.refresh_from_db()
+    printed = capfd.readouterr().out
+    assert "the html" in printed
+    assert (email.state, email.provider) == ("sent", "console")
+
+
+def test_a_provider_that_is_down_costs_a_retry_and_later_nothing(esp: LoopbackESP) -> None:
+    email = record()
+    esp.fault = 503
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.attempts) == ("retrying", 1)
+    assert "503" in email.error
+    assert "linus@example.com" not in email.error
+    assert timezone.now() < email.run_at < timezone.now() + timedelta(seconds=31)
+    esp.fault = None
+    due_again()
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.attempts, len(esp.accepted)) == ("sent", 2, 1)
+
+
+def test_a_provider_nobody_can_reach_is_retried(settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "PROVIDER": "postmark", "OPTIONS": {}}
+    settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "t", "POSTMARK_API_URL": "http://127.0.0.1:9/"}
+    email = record()
+    drain()
+    email.refresh_from_db()
+    assert email.state == "retrying"
+
+
+def test_a_connection_that_breaks_after_the_request_leaves_a_doubt_and_no_second_copy(esp: LoopbackESP) -> None:
+    email = record()
+    esp.fault = "reset-after"
+    drain()
+    drain()
+    email.refresh_from_db()
+    assert (email.state, len(esp.accepted)) == ("in_doubt", 1)
+
+
+def test_an_answer_nobody_can_read_leaves_a_doubt(esp: LoopbackESP) -> None:
+    email = record()
+    esp.fault = "garbage"
+    drain()
+    email.refresh_from_db()
+    assert (email.state, len(esp.accepted)) == ("in_doubt", 1)
+
+
+@pytest.mark.parametrize(("status", "state", "attempts"), [(422, "failed", 1), (401, "retrying", 0), (429, "retrying", 0)])
+def test_answers_are_taken_at_their_word(esp: LoopbackESP, status: int, state: str, attempts: int) -> None:
+    email = record()
+    esp.fault = status
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.attempts) == (state, attempts)
+
+
+def test_tries_come_to_an_end(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "MAX_ATTEMPTS": 2}
+    email = record()
+    esp.fault = 500
+    for _ in range(3):
+        due_again()
+        drain()
+    email.refresh_from_db()
+    assert (email.state, email.attempts, esp.requests) == ("failed", 2, 2)
+    assert email.error.startswith("Given up after 2 attempts.")
+
+
+def test_old_messages_are_given_up(esp: LoopbackESP) -> None:
+    email = record()
+    EmailLog.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    esp.fault = 500
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.attempts) == ("failed", 1)
+
+
+def test_one_bad_message_stops_no_other(esp: LoopbackESP) -> None:
+    emails = [record() for _ in range(3)]
+    EmailLog.objects.filter(pk=emails[1].pk).update(payload="{not json")
+    drain()
+    assert list(EmailLog.objects.order_by("id").values_list("state", flat=True)) == ["sent", "failed", "sent"]
+
+
+def test_a_partial_refusal_is_told_per_recipient(sink: SMTPSink) -> None:
+    sink.refuse = {"b@example.com": "550 no such user"}
+    email = record(to=["a@example.com", "b@example.com"])
+    drain()
+    email.refresh_from_db()
+    assert email.state == "sent"
+    assert [(r.address, r.delivery) for r in email.recipients.all()] == [
+        ("a@example.com", ""),
+        ("b@example.com", "rejected"),
+    ]
+
+
+def test_a_refused_recipient_is_not_tried_again(sink: SMTPSink) -> None:
+    sink.refuse = {"linus@example.com": "550 no such user"}
+    email = record()
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.error) == ("suppressed", "550 no such user")
+
+
+def test_an_smtp_server_that_defers_is_tried_again(sink: SMTPSink) -> None:
+    sink.after_data = "451 try later"
+    email = record()
+    drain()
+    email.refresh_from_db()
+    assert email.state == "retrying"
+
+
+def test_a_message_not_due_yet_waits(esp: LoopbackESP) -> None:
+    record()
+    EmailLog.objects.update(run_at=timezone.now() + timedelta(minutes=5))
+    assert drain() == (0, False)
+
+
+def test_what_another_worker_holds_is_left_alone(esp: LoopbackESP) -> None:
+    record()
+    held = EmailLog.objects.claim(10, timedelta(seconds=60))
+    assert len(held) == 1
+    assert drain() == (0, False)
+    assert esp.requests == 0
+
+
+def test_a_stale_claim_goes_back_into_the_queue(esp: LoopbackESP) -> None:
+    email = record()
+    EmailLog.objects.claim(10, timedelta(seconds=-1))
+    assert delivery.sweep() == 1
+    email.refresh_from_db()
+    assert (email.state, email.attempts) == ("queued", 0)
+    drain()
+    email.refresh_from_db()
+    assert email.state == "sent"
+
+
+def test_a_stale_send_is_in_doubt_and_not_sent_again(esp: LoopbackESP) -> None:
+    email = record()
+    claimed = EmailLog.objects.claim(10, timedelta(seconds=60))
+    assert EmailLog.objects.fence(claimed, timedelta(seconds=-1), "postmark") == claimed
+    assert delivery.sweep() == 1
+    assert delivery.sweep() == 0
+    drain()
+    email.refresh_from_db()
+    assert (email.state, esp.requests) == ("in_doubt", 0)
+    assert [event.type for event in email.events.all()] == ["rescued"]
+
+
+def test_a_late_answer_resolves_the_doubt_of_its_own_attempt() -> None:
+    email = record()
+    (claimed,) = EmailLog.objects.claim(10, timedelta(seconds=60))
+    EmailLog.objects.fence([claimed], timedelta(seconds=-1), "postmark")
+    delivery.sweep()
+    assert claimed.settle(State.SENT, message_id="late") is True
+    email.refresh_from_db()
+    assert (email.state, email.message_id) == ("sent", "late")
+    assert claimed.settle(State.FAILED) is False
+
+
+def test_a_worker_whose_claim_ran_out_does_not_send() -> None:
+    record()
+    claimed = EmailLog.objects.claim(10, timedelta(seconds=-1))
+    assert EmailLog.objects.fence(claimed, timedelta(seconds=60), "postmark") == []
+
+
+def test_sending_is_committed_before_the_request(esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    launch = delivery.Drain.launch
+
+    def watched(self: delivery.Drain) -> None:
+        launch(self)
+        seen.append((set(EmailLog.objects.values_list("state", flat=True)), connection.in_atomic_block))
+
+    monkeypatch.setattr(delivery.Drain, "launch", watched)
+    record()
+    drain()
+    assert seen[0][0] <= {"sending", "sent"}
+
+
+def test_threads_reuse_their_connection(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4}
+    for _ in range(40):
+        record()
+    assert drain() == (40, False)
+    assert len(set(esp.refs)) == len(esp.accepted) == 40
+    assert {thread.name for thread in threading.enumerate() if thread.name.startswith("email")} == set()
+
+
+def test_the_timeline_only_grows(esp: LoopbackESP) -> None:
+    email = record()
+    esp.fault = 500
+    drain()
+    esp.fault = None
+    due_again()
+    drain()
+    events = EmailEvent.objects.filter(email=email)
+    assert [(event.type, event.detail.get("attempt")) for event in events] == [("retrying", 1), ("sent", 2)]
+
+
+def test_a_kind_of_its_own_rides_as_a_tag(commit: Commit, esp: LoopbackESP, linus: Any) -> None:
+    drain()
+    assert esp.accepted[-1]["Tag"] == "welcome"
+    assert newest().recipients.get().message_id == newest().message_id

@@ -1,0 +1,141 @@
+"""Mail by any code through Django's mail API is recorded, in the caller's transaction, and wakes delivery once."""
+
+from typing import Any
+
+import pytest
+from anymail.message import AnymailMessage
+from django.core import mail
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from emails import tasks
+from emails.models import EmailLog, EmailRecipient
+from emails.payload import UnstorableMessage
+from tests.conftest import Commit
+from tests.log import newest, sent_to
+
+pytestmark = pytest.mark.django_db
+
+
+def send(**parts: Any) -> None:
+    EmailMessage(**{"subject": "s", "body": "b", "to": ["a@example.com"], **parts}).send()
+
+
+def admins() -> Any:
+    return ["ops@example.com"]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: mail.send_mail("s", "b", None, ["a@example.com"], html_message="<p>b</p>"),
+        lambda: EmailMessage("s", "b", to=["a@example.com"]).send(),
+        lambda: EmailMultiAlternatives("s", "b", to=["a@example.com"]).send(),
+        lambda: AnymailMessage("s", "b", to=["a@example.com"], tags=["t"]).send(),
+        lambda: mail.send_mass_mail([("s", "b", None, ["a@example.com"])]),
+        lambda: call_command("sendtestemail", "a@example.com"),
+    ],
+    ids=["send_mail", "EmailMessage", "EmailMultiAlternatives", "AnymailMessage", "send_mass_mail", "sendtestemail"],
+)
+def test_any_way_of_sending_is_recorded(commit: Commit, way: Any) -> None:
+    with commit():
+        way()
+    assert sent_to(newest()) == ["a@example.com"]
+    assert (newest().state, newest().kind) == ("queued", "")
+
+
+def test_mail_to_admins_is_recorded(commit: Commit, settings: Any) -> None:
+    settings.ADMINS = ["ops@example.com"] if hasattr(mail, "mailers") else [("Ops", "ops@example.com")]
+    with commit():
+        mail.mail_admins("broken", "b")
+    assert sent_to(newest()) == ["ops@example.com"]
+
+
+def test_every_address_has_a_row_of_its_own(commit: Commit) -> None:
+    with commit():
+        send(to=["Ada <ADA@Example.com>"], cc=["c@example.com"], bcc=["b@example.com"])
+    rows = EmailRecipient.objects.values_list("field", "address", "formatted")
+    assert list(rows) == [
+        ("to", "ada@example.com", "Ada <ADA@Example.com>"),
+        ("cc", "c@example.com", "c@example.com"),
+        ("bcc", "b@example.com", "b@example.com"),
+    ]
+
+
+def test_attachments_have_rows_of_their_own(commit: Commit) -> None:
+    with commit():
+        send(attachments=[("a.txt", "one", "text/plain"), ("a.txt", b"\x00\xff", "application/pdf")])
+    assert [(a.filename, bytes(a.content), a.size) for a in newest().attachments.all()] == [
+        ("a.txt", b"one", 3),
+        ("a.txt", b"\x00\xff", 2),
+    ]
+
+
+def test_what_is_refused_is_neither_recorded_nor_reported_as_sent(commit: Commit) -> None:
+    with commit(), pytest.raises(UnstorableMessage):
+        send(subject="s\nBcc: x@evil.example")
+    assert not EmailLog.objects.exists()
+
+
+def test_many_messages_are_a_handful_of_inserts(commit: Commit) -> None:
+    messages = [EmailMessage("s", "b", to=[f"p{n}@example.com"]) for n in range(100)]
+    backend: Any = mail.mailers["default"] if hasattr(mail, "mailers") else mail.get_connection()
+    with commit(), CaptureQueriesContext(connection, ) as queries:
+        assert backend.send_messages(messages) == 100
+    inserts = [query for query in queries.captured_queries if query["sql"].startswith("INSERT")]
+    assert len(inserts) <= 12  # SQLite takes some hundred values a statement, PostgreSQL all of them.
+    assert EmailLog.objects.count() == EmailRecipient.objects.count() == 100
+
+
+def test_delivery_is_woken_once_per_transaction(commit: Commit, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken = []
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: woken.append(args))
+    with commit(), transaction.atomic():
+        for _ in range(3):
+            send()
+        with pytest.raises(RuntimeError), transaction.atomic():
+            send()
+            raise RuntimeError
+        send()
+    assert len(woken) == 1
+    with commit():
+        send()
+    assert len(woken) == 2
+
+
+def test_a_message_recorded_after_a_rolled_back_savepoint_still_wakes_delivery(
+    commit: Commit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = []
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: woken.append(args))
+    with commit(), transaction.atomic():
+        with pytest.raises(RuntimeError), transaction.atomic():
+            send()
+            raise RuntimeError
+        send()
+    assert len(woken) == 1
+    assert EmailLog.objects.count() == 1
+
+
+def test_a_broken_task_engine_costs_no_click(commit: Commit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise ConnectionError("broker is gone")
+
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", broken)
+    with commit():
+        send()
+    assert newest().state == "queued"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refused_row_leaves_the_callers_transaction_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction.atomic():
+        send()
+        monkeypatch.setattr("emails.recording.addressed", lambda email, message: [EmailRecipient(email=email, field=None)])
+        with pytest.raises(Exception, match=r"NULL|null"):
+            send()
+        monkeypatch.undo()
+        assert EmailLog.objects.count() == 1
+    assert EmailLog.objects.count() == 1
