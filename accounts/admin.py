@@ -17,7 +17,7 @@ from emails.models import EmailLog
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(UserAdmin[User]):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
@@ -47,7 +47,13 @@ class PersonAdmin(UserAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         emails = EmailLog.objects.order_by().filter(user=OuterRef("pk")).values("user").annotate(n=Count("pk"))
-        return super().get_queryset(request).annotate(email_count=Coalesce(Subquery(emails.values("n")), 0))
+        people: QuerySet[User] = super().get_queryset(request)
+        return people.annotate(email_count=Coalesce(Subquery(emails.values("n")), 0))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Without the way into the log for those who may not see it."""
+        may_see = request.user.has_perm("emails.view_emaillog")  # type: ignore[union-attr]
+        return [name for name in self.list_display if may_see or name != "emails"]
 
     @admin.display(description=_("name"), ordering="last_name")
     def full_name(self, person: User) -> str:
@@ -61,7 +67,9 @@ class PersonAdmin(UserAdmin):
     @admin.display(description=_("password"))
     def password_state(self, person: User) -> str:
         text, link = (_("Set."), _("Change it")) if person.has_usable_password() else (_("Not set."), _("Set one"))
-        return format_html('{} <a href="{}">{}</a>', text, reverse("admin:auth_user_password_change", args=[person.pk]), link)
+        return format_html(
+            '{} <a href="{}">{}</a>', text, reverse("admin:auth_user_password_change", args=[person.pk]), link
+        )
 
     # Every save and every deletion goes through the model, one person after the other: a bulk update sends no signal.
 

@@ -27,7 +27,9 @@ def announce(admin: "ModelAdmin[Any]", request: HttpRequest, response: HttpRespo
     if len(emails) > SEVERAL:
         text = ngettext("%d email was recorded.", "%d emails were recorded.", len(recorded)) % rows.count()
         url = reverse("admin:emails_emaillog_changelist")
-        admin.message_user(request, format_html('{} <a href="{}">{}</a>', text, url, _("See the log")) if linked else text)
+        admin.message_user(
+            request, format_html('{} <a href="{}">{}</a>', text, url, _("See the log")) if linked else text
+        )
     else:
         for email in emails:
             queued = email.state not in {State.SKIPPED, State.SUPPRESSED, State.FAILED}
@@ -37,7 +39,9 @@ def announce(admin: "ModelAdmin[Any]", request: HttpRequest, response: HttpRespo
 
 
 def words(email: EmailLog, queued: bool, linked: bool) -> str:
-    link = format_html('<a href="{}">{}</a>', email.get_absolute_url(), email.kind_label) if linked else email.kind_label
+    link = (
+        format_html('<a href="{}">{}</a>', email.get_absolute_url(), email.kind_label) if linked else email.kind_label
+    )
     to = ", ".join(recipient.formatted for recipient in email.recipients.all())
     if queued:
         return format_html(_("Email queued: {} to {}."), link, to)

@@ -27,9 +27,10 @@ def before_save(instance: User, using: str, update_fields: Iterable[str] | None)
         return
     story = open_story(using, instance.pk)
     story.begin_with(changed)
-    instance.becoming = story.now(new) if story.before.keys() & RELATIONS else old | new
-    if not story.created and not first_address(story, instance.becoming):
-        tell_change(story, instance.becoming, BEFORE)
+    becoming = (story.now(new) if story.before.keys() & RELATIONS else None) or old | new
+    instance.becoming = becoming
+    if not story.created and not first_address(story, becoming):
+        tell_change(story, becoming, BEFORE)
 
 
 def first_address(story: Story, now: Values) -> bool:
@@ -45,7 +46,7 @@ def after_save(instance: User, using: str, created: bool) -> None:
         if now is not None:
             tell_creation(story, now)
         return
-    now = instance.__dict__.pop("becoming", None)
+    now, instance.becoming = instance.becoming, None
     if now is None:
         return
     story = open_story(using, instance.pk)

@@ -16,7 +16,7 @@ from emails.cause import current
 from emails.facts import Facts
 from emails.kinds import EmailKind
 from emails.models import EmailLog, State
-from emails.recording import record, record_unsent
+from emails.recording import record_unsent
 from emails.rendering import one_line, render
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,7 @@ def account_email(key: str, name: Any, when: Any, **options: bool) -> EmailKind:
     return EmailKind(key, name, when, templates="accounts/emails", **options)
 
 
-WELCOME = account_email(
-    "welcome", _("Welcome"), _("A person is created, or gets the first address. Sent once.")
-)
+WELCOME = account_email("welcome", _("Welcome"), _("A person is created, or gets the first address. Sent once."))
 UPDATE_NOTICE = account_email(
     "update_notice", _("Update notice"), _("Name, username or language are about to change; lists what.")
 )
@@ -112,7 +110,7 @@ def tell(
         # A broken template must not stop staff from saving: the failure is recorded where they look for the email.
         logger.exception("email.not_rendered kind=%s", kind.key)
         return record_unsent(facts, State.FAILED, f"Could not be written: {type(error).__name__}", address)
-    email: EmailLog = message.email_log
+    email: EmailLog = message.email_log  # type: ignore[attr-defined]
     return email
 
 

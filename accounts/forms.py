@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 
 
-class DistinctPersonMixin(forms.ModelForm):
+class DistinctPersonMixin(forms.ModelForm[User]):
     """Refuses names and addresses that differ from another person's in nothing but case, and says whose they are."""
 
     def clean_username(self) -> Any:
@@ -21,7 +21,9 @@ class DistinctPersonMixin(forms.ModelForm):
         email = User.objects.normalize_email(self.cleaned_data.get("email"))
         other = self.others(email__iexact=email).first()
         if other is not None:
-            raise ValidationError(_("%(username)s already has this email address."), params={"username": other.username})
+            raise ValidationError(
+                _("%(username)s already has this email address."), params={"username": other.username}
+            )
         return email
 
     def others(self, **lookup: Any) -> Any:
@@ -52,7 +54,7 @@ class PersonAddForm(DistinctPersonMixin, BaseUserCreationForm):  # type: ignore[
             if kwargs.get("commit", True):
                 user.save()
             return user
-        return super().set_password_and_save(user, *args, **kwargs)
+        return super().set_password_and_save(user, *args, **kwargs)  # type: ignore[misc]
 
 
 class PersonChangeForm(DistinctPersonMixin, UserChangeForm):  # type: ignore[type-arg]

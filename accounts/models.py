@@ -16,7 +16,7 @@ class PersonManager(UserManager["User"]):
 
 def languages() -> list[tuple[str, str]]:
     """The languages that LANGUAGES offers; a function, so that a change needs no migration."""
-    return list(settings.LANGUAGES)
+    return [(code, str(name)) for code, name in settings.LANGUAGES]
 
 
 class User(AbstractUser):
@@ -38,8 +38,8 @@ class User(AbstractUser):
     REQUIRED_FIELDS = ["email"]
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("person")
-        verbose_name_plural = _("people")
+        verbose_name = _("person")  # type: ignore[assignment]
+        verbose_name_plural = _("people")  # type: ignore[assignment]
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
@@ -62,17 +62,20 @@ class User(AbstractUser):
         with transaction.atomic(using=using):
             super().save(*args, **kwargs)
 
+    # The values that a save under way leads to, from pre_save to post_save. (accounts/changes.py)
+    becoming: dict[str, Any] | None = None
+
     # A login may replace the password's hash by a stronger one of the same password: not a change to tell anybody.
     rehashing = False
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         self.rehashing = True
         try:
             return super().check_password(raw_password)
         finally:
             self.rehashing = False
 
-    async def acheck_password(self, raw_password: str) -> bool:
+    async def acheck_password(self, raw_password: str | None) -> bool:
         self.rehashing = True
         try:
             return await super().acheck_password(raw_password)

@@ -28,9 +28,7 @@ def connect() -> None:
     post_delete.connect(group_post_delete, sender=Group, dispatch_uid="accounts.group_post_delete")
 
 
-def person_pre_save(
-    sender: type[Any], instance: Any, raw: bool, using: str, update_fields: Any, **kwargs: Any
-) -> None:
+def person_pre_save(sender: type[Any], instance: Any, raw: bool, using: str, update_fields: Any, **kwargs: Any) -> None:
     if issubclass(sender, User) and not raw:
         changes.before_save(instance, using, update_fields)
 

@@ -77,5 +77,5 @@ def tell_deletion_ahead(story: Story, now: Values) -> None:
 
 def tell_deletion(story: Story) -> None:
     """Everything was taken before: the person is gone, and the row names nobody that the database knows."""
-    assert story.deleted is not None
-    story.recorded(AFTER, tell(ACCOUNT_DELETED, {**story.deleted, "pk": None}, enabled=story.enabled))
+    values = {**(story.deleted or {}), "pk": None}
+    story.recorded(AFTER, tell(ACCOUNT_DELETED, values, enabled=story.enabled))

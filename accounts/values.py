@@ -1,13 +1,14 @@
 """What of a person is visible, how it is read before a change, and when two values differ for the person's eyes."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.hashers import is_password_usable
 from django.db import connections
+from django.db.models import Field
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.models import User, languages
 
 PROFILE = ("username", "first_name", "last_name", "language")
 ACCESS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -76,7 +77,7 @@ def masked(name: str, old: Any, new: Any) -> list[Any]:
 
 def label(name: str) -> str:
     """The field's name as forms show it, in the language that is active."""
-    text = str(User._meta.get_field(name).verbose_name)
+    text = str(cast("Field[Any, Any]", User._meta.get_field(name)).verbose_name)
     return text[:1].upper() + text[1:]
 
 
@@ -87,5 +88,5 @@ def display(name: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "–"
     if name == "language":
-        return dict(User._meta.get_field(name).flatchoices).get(value, value)
+        return dict(languages()).get(value, str(value))
     return str(value) or "–"

@@ -1,4 +1,4 @@
-"""Typed readers of the environment whose errors name the variable, the shape expected and an example, never the value."""
+"""Typed readers of the environment. Their errors name the variable, its shape and an example, never the value."""
 
 import json
 import os
@@ -114,7 +114,7 @@ class Env:
         return config
 
     def prefixed(self, prefixes: tuple[str, ...]) -> dict[str, Any]:
-        """Every variable that starts with one of `prefixes`, as Anymail wants it: booleans, and JSON where it is one."""
+        """Every variable that starts with one of `prefixes`, as Anymail wants it: booleans and JSON become values."""
         names = {name.removesuffix("_FILE") for name in self.environment if name.startswith(prefixes)}
         return {name: self._anymail_value(name) for name in sorted(names) if self.get(name)}
 

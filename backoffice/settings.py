@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import django
+import django_stubs_ext
 from django.utils.translation import gettext_lazy as _
 
 from backoffice.env import Env, malformed
 from emails.providers import PROVIDERS
+
+django_stubs_ext.monkeypatch()  # Lets code say ModelAdmin[EmailLog] for the type checker's sake.
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env.load(Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env"))
@@ -186,7 +189,5 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        name: {"handlers": ["console"], "level": "INFO"} for name in ("accounts", "backoffice", "emails")
-    },
+    "loggers": {name: {"handlers": ["console"], "level": "INFO"} for name in ("accounts", "backoffice", "emails")},
 }

@@ -14,4 +14,4 @@ class EmailsConfig(AppConfig):
 
 
 def add_switches(sender: EmailsConfig, **kwargs: Any) -> None:
-    sender.get_model("EmailKindSwitch").add_missing()
+    sender.get_model("EmailKindSwitch").add_missing()  # type: ignore[attr-defined]

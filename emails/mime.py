@@ -28,5 +28,5 @@ def part_to_bytes(part: Any) -> bytes:
 def part_from_bytes(content: bytes) -> Any:
     """The part that `part_to_bytes` stored; a MIMEBase stored under Django 5.2 comes back as a MIMEPart on 6."""
     if django.VERSION >= (6, 0):
-        return BytesParser(MIMEPart, policy=policy.default).parsebytes(content)
+        return BytesParser(MIMEPart, policy=policy.default).parsebytes(content)  # type: ignore[arg-type]
     return BytesParser(StoredMIMEBase).parsebytes(content)  # type: ignore[type-var]

@@ -1,7 +1,7 @@
 """What the end of an attempt means: accepted, refused, to be tried again, or in doubt.
 
-The rule behind the table: an exception before the request left is certainly not sent; one that
-tells the provider's own answer is taken at its word; anything else after it left is ambiguous and never retried blindly.
+The rule behind the table: an exception before the request left is certainly not sent; one that tells the provider's own
+answer is taken at its word; anything else after it left is ambiguous, and never retried blindly.
 """
 
 import re
@@ -105,15 +105,12 @@ def never_connected(error: Exception) -> bool:
 
 def status_code(error: Exception) -> int | None:
     """The HTTP status that the provider answered with; Amazon SES hides it in botocore's error."""
-    cause: Any = error.__cause__
-    answer = getattr(cause, "response", None)
-    if isinstance(answer, dict):
-        code = answer.get("Error", {}).get("Code", "")
-        if code in {"TooManyRequestsException", "Throttling", "ThrottlingException"}:
-            return 429
-        status: Any = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return status
+    answer = getattr(error.__cause__, "response", None)
     status = getattr(error, "status_code", None)
+    if isinstance(answer, dict):
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if answer.get("Error", {}).get("Code") in {"TooManyRequestsException", "Throttling", "ThrottlingException"}:
+            return 429
     return status if isinstance(status, int) else None
 
 

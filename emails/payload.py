@@ -41,7 +41,7 @@ class StoredAttachment:
 
 @dataclass(frozen=True)
 class Payload:
-    """A message in pieces: `data` is JSON text that refers to `text`, `html` and `attachments` instead of repeating them."""
+    """A message in pieces: `data` is JSON text that refers to the other pieces instead of repeating them."""
 
     data: str
     text: str
@@ -114,7 +114,7 @@ def load(payload: Payload) -> AnymailMessage:
 def refuse_overrides(message: EmailMessage) -> None:
     if type(message).message is not EmailMessage.message:
         raise UnstorableMessage(
-            f"{type(message).__name__} overrides message(), which can't be recorded: set attributes and headers instead."
+            f"{type(message).__name__} overrides message(), which can't be recorded: set headers and attributes."
         )
     for name, usual in (("mixed_subtype", "mixed"), ("alternative_subtype", "alternative")):
         if getattr(message, name, usual) != usual:
@@ -123,7 +123,7 @@ def refuse_overrides(message: EmailMessage) -> None:
 
 def header(name: str, value: Any) -> str:
     """A header's value as text. Raises UnstorableMessage where it holds a line break or control character."""
-    text = plain(str(value))
+    text: str = plain(str(value))
     if FORBIDDEN.search(text):
         raise UnstorableMessage(f"The {name} of an email can't hold line breaks or control characters: remove them.")
     return text

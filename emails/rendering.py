@@ -46,7 +46,7 @@ def render(
         html = INLINER.inline(render_to_string(f"{kind.templates}/{kind.key}.html", {**values, "subject": subject}))
     message = AnymailMessage(subject=subject, body=text, to=[addressee(name, to)], headers=dict(HEADERS))
     message.attach_alternative(html, "text/html")
-    message.facts = facts
+    message.facts = facts  # type: ignore[attr-defined]
     return message
 
 

@@ -16,7 +16,6 @@ from emails.models import EmailLog
 from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, load
 
-
 logger = logging.getLogger(__name__)
 
 ANTICIPATED = (AnymailError, ImproperlyConfigured, OSError, ValueError)

@@ -67,7 +67,7 @@ class SMTPBackend(DjangoSMTPBackend):
     def _send(self, email_message: EmailMessage) -> bool:
         connection: Any = self.connection
         connection.message = email_message
-        sent = super()._send(email_message)
+        sent = super()._send(email_message)  # type: ignore[misc]
         if sent:
             report(email_message, connection.refused)
         return bool(sent)

@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
 
 
 class LoopbackESP:
-    """`fault` is None, an HTTP status, "reset-before", "reset-after", "garbage", or a function of the request's number."""
+    """`fault`: None, an HTTP status, "reset-before", "reset-after", "garbage", or a function of the request number."""
 
     def __init__(self, port: int = 0) -> None:
         self.accepted: list[dict[str, Any]] = []

@@ -13,7 +13,8 @@ os.environ |= {
     "TASK_BACKEND": "db",
 }
 
-from backoffice.settings import *  # noqa: E402, F403
+from backoffice.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SECURE_SSL_REDIRECT = False
+WHITENOISE_AUTOREFRESH = True  # There are no collected files in a test.

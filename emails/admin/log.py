@@ -31,7 +31,9 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # Counting every filter reads the whole table.
     search_fields = ("subject",)
-    search_help_text = _("Searches addresses, subjects and people; a message id in <…> or a whole address is found fastest.")
+    search_help_text = _(
+        "Searches addresses, subjects and people; a message id in <…> or a whole address is found fastest."
+    )
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
@@ -47,7 +49,7 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
         recipients = EmailRecipient.objects.filter(email=OuterRef("pk"))
         by_id = Q(message_id=term) | Exists(recipients.filter(message_id=term))
         if term.startswith("<"):
-            found = by_id
+            found: Any = by_id
         elif "@" in term and " " not in term:
             found = Exists(recipients.filter(address=term.lower())) | by_id
         else:

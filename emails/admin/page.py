@@ -75,15 +75,14 @@ def in_words(email: EmailLog) -> tuple[str, str]:
 
 def timeline(email: EmailLog) -> list[dict[str, Any]]:
     """Everything that happened, oldest first, each entry with the time since the one before it."""
-    entries = [(email.created_at, _("Recorded"), email.cause, {})]
+    entries: list[tuple[datetime, str, str]] = [(email.created_at, _("Recorded"), email.cause)]
     entries += [
-        (event.occurred_at, event_label(event.type), event.detail.get("error", ""), event.detail)
-        for event in email.events.all()
+        (event.occurred_at, event_label(event.type), event.detail.get("error", "")) for event in email.events.all()
     ]
     entries.sort(key=lambda entry: entry[0])
     previous: datetime | None = None
     shown = []
-    for when, label, note, _detail in entries:
+    for when, label, note in entries:
         since = f"+ {span((when - previous).total_seconds())}" if previous else ""
         shown.append({"when": when, "absolute": absolute(when), "label": label, "note": note, "since": since})
         previous = when

@@ -4,7 +4,7 @@ from django.http import HttpResponse
 
 from emails.models import EmailLog
 
-# `sandbox` also holds where the URL is opened without the frame: no script, no form, no navigation, an origin of its own.
+# `sandbox` also holds where the URL is opened without the frame: no script, no form, no origin of ours.
 POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"

@@ -45,9 +45,7 @@ class EmailRecipient(models.Model):
         ordering = ["id"]
         indexes = [
             models.Index(fields=["address", "-email"], name="emails_recipient_address"),
-            models.Index(
-                fields=["message_id"], name="emails_recipient_message_id", condition=~models.Q(message_id="")
-            ),
+            models.Index(fields=["message_id"], name="emails_recipient_message_id", condition=~models.Q(message_id="")),
         ]
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ class EmailKindSwitch(models.Model):
     def add_missing(cls) -> None:
         """A row for every kind of the code, so that staff find them all in the admin."""
         known = set(cls.objects.values_list("key", flat=True))
-        cls.objects.bulk_create(
-            [cls(key=kind.key, enabled=kind.on) for kind in KINDS.values() if kind.key not in known],
+        EmailKindSwitch.objects.bulk_create(
+            [EmailKindSwitch(key=kind.key, enabled=kind.on) for kind in KINDS.values() if kind.key not in known],
             ignore_conflicts=True,
         )

@@ -34,13 +34,20 @@ ESPS = [key for key, provider in PROVIDERS.items() if provider.prefix]
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=30)
 bodies = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=200)
 addresses = st.sampled_from(
-    ["ada@example.com", "Ada Lovelace <ada@example.com>", '"O\'Brien, & Sons" <ob@example.com>', "Zoë <zoe@exämple.com>"]
+    [
+        "ada@example.com",
+        "Ada Lovelace <ada@example.com>",
+        '"O\'Brien, & Sons" <ob@example.com>',
+        "Zoë <zoe@exämple.com>",
+    ]
 )
 metadata = st.dictionaries(st.sampled_from(["order", "x-1", "größe"]), st.one_of(words, st.integers(), st.booleans()))
 optional: dict[str, st.SearchStrategy[Any]] = {
     "tags": st.lists(words.filter(bool), max_size=2),
     "metadata": metadata,
-    "send_at": st.sampled_from([datetime(2027, 1, 2, 3, 4, 5, 678, tzinfo=UTC), datetime(2027, 1, 2).date(), 1_800_000_000]),
+    "send_at": st.sampled_from(
+        [datetime(2027, 1, 2, 3, 4, 5, 678, tzinfo=UTC), datetime(2027, 1, 2).date(), 1_800_000_000]
+    ),
     "track_opens": st.booleans(),
     "track_clicks": st.booleans(),
     "template_id": st.sampled_from(["welcome", "12345"]),
@@ -78,7 +85,10 @@ def messages(draw: Any) -> AnymailMessage:
     return message
 
 
-attachments = st.lists(st.sampled_from(["text", "same name", "bytes", "nameless", "calendar", "inline image", "mime part", "message"]), max_size=3)
+attachments = st.lists(
+    st.sampled_from(["text", "same name", "bytes", "nameless", "calendar", "inline image", "mime part", "message"]),
+    max_size=3,
+)
 
 
 def attach_image(message: AnymailMessage) -> None:

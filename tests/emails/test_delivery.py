@@ -126,7 +126,9 @@ def test_an_answer_nobody_can_read_leaves_a_doubt(esp: LoopbackESP) -> None:
     assert (email.state, len(esp.accepted)) == ("in_doubt", 1)
 
 
-@pytest.mark.parametrize(("status", "state", "attempts"), [(422, "failed", 1), (401, "retrying", 0), (429, "retrying", 0)])
+@pytest.mark.parametrize(
+    ("status", "state", "attempts"), [(422, "failed", 1), (401, "retrying", 0), (429, "retrying", 0)]
+)
 def test_answers_are_taken_at_their_word(esp: LoopbackESP, status: int, state: str, attempts: int) -> None:
     email = record()
     esp.fault = status

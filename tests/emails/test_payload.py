@@ -38,7 +38,12 @@ def test_a_full_message_survives_at(esp: str) -> None:
         "Böss <boss@example.com>",
         ["Ada <ada@example.com>"],
         reply_to=["r@example.com"],
-        headers={"X-Two": "2", "X-One": "1", "Message-ID": "<m@example.com>", "Date": "Mon, 23 Nov 2026 07:00:00 +0000"},
+        headers={
+            "X-Two": "2",
+            "X-One": "1",
+            "Message-ID": "<m@example.com>",
+            "Date": "Mon, 23 Nov 2026 07:00:00 +0000",
+        },
     )
     message.attach_alternative("<p>html</p>", "text/html")
     message.attach("a.txt", "one", "text/plain")
@@ -128,6 +133,6 @@ def with_attribute(name: str, value: Any) -> EmailMessage:
     ],
 )
 def test_what_would_be_lost_or_inject_a_header_is_refused(message: EmailMessage, hint: str) -> None:
-    with pytest.raises(UnstorableMessage, match="^[A-Z\"a-z]") as error:
+    with pytest.raises(UnstorableMessage, match=r"\.$") as error:
         dump(message)
     assert hint in str(error.value)

@@ -16,6 +16,7 @@ from emails.payload import UnstorableMessage
 from tests.conftest import Commit
 from tests.log import newest, sent_to
 
+NOTHING: Any = None
 pytestmark = pytest.mark.django_db
 
 
@@ -82,7 +83,12 @@ def test_what_is_refused_is_neither_recorded_nor_reported_as_sent(commit: Commit
 def test_many_messages_are_a_handful_of_inserts(commit: Commit) -> None:
     messages = [EmailMessage("s", "b", to=[f"p{n}@example.com"]) for n in range(100)]
     backend: Any = mail.mailers["default"] if hasattr(mail, "mailers") else mail.get_connection()
-    with commit(), CaptureQueriesContext(connection, ) as queries:
+    with (
+        commit(),
+        CaptureQueriesContext(
+            connection,
+        ) as queries,
+    ):
         assert backend.send_messages(messages) == 100
     inserts = [query for query in queries.captured_queries if query["sql"].startswith("INSERT")]
     assert len(inserts) <= 12  # SQLite takes some hundred values a statement, PostgreSQL all of them.
@@ -133,7 +139,9 @@ def test_a_broken_task_engine_costs_no_click(commit: Commit, monkeypatch: pytest
 def test_a_refused_row_leaves_the_callers_transaction_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     with transaction.atomic():
         send()
-        monkeypatch.setattr("emails.recording.addressed", lambda email, message: [EmailRecipient(email=email, field=None)])
+        monkeypatch.setattr(
+            "emails.recording.addressed", lambda email, message: [EmailRecipient(email=email, field=NOTHING)]
+        )
         with pytest.raises(Exception, match=r"NULL|null"):
             send()
         monkeypatch.undo()

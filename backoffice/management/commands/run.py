@@ -29,7 +29,9 @@ class Command(BaseCommand):
         worker = self.start("worker")
         try:
             self.wait_for(port, web)
-            self.stdout.write(self.style.SUCCESS(f"\n  Backoffice is at {settings.SITE_URL}/admin/  (Ctrl-C stops it)\n"))
+            self.stdout.write(
+                self.style.SUCCESS(f"\n  Backoffice is at {settings.SITE_URL}/admin/  (Ctrl-C stops it)\n")
+            )
             self.stdout.flush()
             while web.poll() is None and worker.poll() is None:
                 time.sleep(0.2)
@@ -46,7 +48,9 @@ class Command(BaseCommand):
             try:
                 probe.bind(("127.0.0.1", port))
             except (OSError, OverflowError) as error:
-                raise CommandError(f"Port {port} is taken or not allowed. Choose another: make run PORT=8001") from error
+                raise CommandError(
+                    f"Port {port} is taken or not allowed. Choose another: make run PORT={port + 1}"
+                ) from error
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         # Sessions of their own: Ctrl-C in the terminal reaches this process alone, which then stops both in order.
