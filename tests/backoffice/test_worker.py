@@ -1,0 +1,88 @@
+"""The worker as operators run it: real processes, real signals."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.esp import LoopbackESP
+from tests.sink import free_port
+from tests.site import Site
+
+RECORD = """
+from django.core.mail import send_mail
+for n in range({count}):
+    send_mail(f"Subject {{n}}", "text", None, [f"p{{n}}@example.com"])
+"""
+STATES = """
+from django.db.models import Count
+from emails.models import EmailLog
+answer = dict(EmailLog.objects.order_by().values_list("state").annotate(Count("pk")))
+"""
+
+
+def postmark(url: str) -> dict[str, str]:
+    return {"EMAIL_PROVIDER": "postmark", "POSTMARK_SERVER_TOKEN": "token", "POSTMARK_API_URL": url}
+
+
+def test_it_delivers_what_is_recorded_and_stops_cleanly_on_sigterm(tmp_path: Path) -> None:
+    with LoopbackESP() as esp, Site(tmp_path, **postmark(esp.url)) as site:
+        worker = site.start("worker")
+        site.python(RECORD.format(count=20))
+        site.wait_until(lambda: len(esp.accepted) == 20)
+        site.wait_until(lambda: site.python(STATES) == {"sent": 20})
+        started = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=15) == 0
+        assert time.monotonic() - started < 12
+        assert len(set(esp.refs)) == 20
+
+
+def test_nothing_is_lost_or_doubled_while_the_provider_is_down(tmp_path: Path) -> None:
+    port = free_port()
+    with Site(tmp_path, **postmark(f"http://127.0.0.1:{port}/")) as site:
+        site.start("worker")
+        site.python(RECORD.format(count=10))
+        site.wait_until(lambda: site.python(STATES) == {"retrying": 10})
+        with LoopbackESP(port) as esp:
+            site.python(
+                "from emails.models import EmailLog; from django.utils import timezone\n"
+                "EmailLog.objects.update(run_at=timezone.now())"
+            )
+            site.wait_until(lambda: site.python(STATES) == {"sent": 10})
+            assert len(esp.accepted) == len(set(esp.refs)) == 10
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(tmp_path: Path) -> None:
+    concurrency, count = 4, 120
+    with LoopbackESP() as esp:
+        esp.fault = lambda number: time.sleep(0.03)
+        settings = {"EMAIL_LEASE_SECONDS": "5", "EMAIL_CONCURRENCY": str(concurrency)}
+        with Site(tmp_path, **postmark(esp.url), **settings) as site:
+            site.python(RECORD.format(count=count))
+            for kill in range(3):
+                worker = site.start("worker")
+                site.wait_until(lambda least=20 * (kill + 1): esp.requests >= least)
+                worker.kill()
+                worker.wait()
+            site.start("worker")
+            states = site.wait_until(lambda: settled(site.python(STATES)), seconds=60)
+            assert states.get("sent", 0) + states.get("in_doubt", 0) == count
+            assert states.get("in_doubt", 0) <= 3 * concurrency
+            assert len(set(esp.refs)) == len(esp.accepted)
+            assert len(esp.accepted) >= states["sent"]
+
+
+def settled(states: dict[str, int]) -> dict[str, int] | None:
+    return states if set(states) <= {"sent", "in_doubt"} else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_idle_worker_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    with Site(tmp_path) as site:
+        worker = site.start("worker", "-v", "2")
+        site.wait_until(lambda: "Starting worker" in site.output.read_text())
+        time.sleep(0.5)
+        worker.send_signal(number)
+        assert worker.wait(timeout=10) == 0

@@ -1,0 +1,99 @@
+"""A site of its own for tests: real processes of manage.py on a database of their own, as an operator runs them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Site:
+    """Use as a context manager; `environment` overrides that of a development site with the console provider."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.output = folder / "output.txt"
+        self.server = os.environ.get("TEST_DATABASE_URL", "")
+        self.name = f"backoffice_site_{uuid4().hex[:12]}"
+        database = (
+            f"{self.server.rpartition('/')[0]}/{self.name}" if self.server else f"sqlite:///{folder / 'db.sqlite3'}"
+        )
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error::DeprecationWarning:accounts,error::DeprecationWarning:emails",
+            "ENV_FILE": os.devnull,
+            "SECRET_KEY": "only-for-this-test",
+            "DEBUG": "true",
+            "DATABASE_URL": database,
+            **environment,
+        }
+
+    def __enter__(self) -> "Site":
+        self.administer(f'CREATE DATABASE "{self.name}"')
+        self.manage("migrate", "--verbosity", "0")
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.administer(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+    def administer(self, sql: str) -> None:
+        if self.server:
+            with psycopg.connect(self.server.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
+                connection.execute(sql)  # type: ignore[call-overload]
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def python(self, code: str) -> Any:
+        """Run code in the site's shell; what it puts into `answer` comes back, through JSON."""
+        code = f"import json\nanswer = None\n{code}\nprint('ANSWER' + json.dumps(answer))"
+        done = self.manage("shell", "--verbosity", "0", "--command", code)
+        return json.loads(done.stdout.rpartition("ANSWER")[2])
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a command and leave it running; what it prints goes to `output`."""
+        with self.output.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), *arguments],
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.processes.append(process)
+        return process
+
+    def wait_until(self, condition: Any, seconds: float = 30) -> Any:
+        """Poll until `condition()` is true; fails with what the processes printed."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if value := condition():
+                return value
+            time.sleep(0.1)
+        printed = self.output.read_text(errors="replace")[-3000:] if self.output.exists() else ""
+        raise AssertionError(f"Not within {seconds} seconds. Printed:\n{printed}")
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at `url` with a status below 500."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status < 500)
+    except OSError:
+        return False
