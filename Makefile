@@ -23,10 +23,10 @@ format: $(BIN)/.installed-dev
 	$(BIN)/ruff format .
 
 browser: $(BIN)/.installed-dev ## Browser tests (needs Chromium)
-	$(BIN)/python -m pytest tests/browser -q -p no:randomly
+	@$(BIN)/python -m pytest -q -p no:randomly -o addopts="" $(or $(TESTS),tests/browser)
 
 bench: $(BIN)/.installed-dev ## Measurements: ratios, side by side in one run
-	$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
 
 screenshots: $(BIN)/.installed-dev ## The README's pictures (needs Chromium)
 	$(BIN)/python -m tests.browser.screenshots

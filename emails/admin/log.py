@@ -58,8 +58,9 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
         return queryset.filter(found), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Only the person: look-ups in bodies or in the person's fields would tell what may not be read."""
-        return lookup in {"user__exact", "user__id__exact"}
+        """The filters and the person: look-ups in bodies or in the person's fields would tell what may not be read."""
+        filters = {spec.parameter_name for spec in self.list_filter}  # type: ignore[union-attr]
+        return lookup in filters | {"user__exact", "user__id__exact"}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -24,7 +24,7 @@ VALUES: dict[str, Any] = {
     "language": "en",
     "is_staff": True,
 }
-CHANGES = {
+CHANGES: dict[str, list[Any]] = {
     "first_name": ["", "Mei"],
     "email": ["old@example.com", "mei@example.com"],
     "groups": [[], ["Editors"]],

@@ -92,7 +92,8 @@ def test_a_process_killed_before_commit_leaves_neither_change_nor_email(tmp_path
         assert died.returncode == -9
         name, people, kinds = site.python(
             "from accounts.models import User; from emails.models import EmailLog\n"
-            'answer = [User.objects.get().first_name, User.objects.count(), list(EmailLog.objects.values_list("kind", flat=True))]'
+            'kinds = list(EmailLog.objects.values_list("kind", flat=True))\n'
+            "answer = [User.objects.get().first_name, User.objects.count(), kinds]"
         )
         assert (name, people) == ("N19", 1)
         assert kinds == ["update_notice"] * 20 + ["welcome"]

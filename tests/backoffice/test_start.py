@@ -20,12 +20,12 @@ GOOD = {
 }
 
 
-def start(*command: str, folder: Path = ROOT, **environment: str | None) -> "subprocess.CompletedProcess[str]":
+def start(*command: str, **environment: str | None) -> "subprocess.CompletedProcess[str]":
     values = {**GOOD, "ENV_FILE": os.devnull, "PATH": os.environ["PATH"], **environment}
     return subprocess.run(
         [sys.executable, *(command or (str(ROOT / "manage.py"), "check"))],
         env={name: value for name, value in values.items() if value is not None},
-        cwd=folder,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

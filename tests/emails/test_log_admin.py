@@ -1,0 +1,197 @@
+"""The log in the admin: found, read, and changed by nobody."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.core.mail import EmailMultiAlternatives
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from emails import delivery, tasks
+from emails.models import EmailLog, State
+from tests.conftest import Commit
+from tests.esp import LoopbackESP
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/emails/emaillog/"
+
+
+@pytest.fixture(autouse=True)
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def email() -> EmailLog:
+    message = EmailMultiAlternatives("Hello & welcome", "The <text>", to=["Linus <linus@example.com>"])
+    message.attach_alternative("<p>The html</p><script>alert(1)</script>", "text/html")
+    message.attach("bill.pdf", b"%PDF", "application/pdf")
+    message.send()
+    return message.email_log  # type: ignore[attr-defined,no-any-return]
+
+
+def reader(client: Client, *codenames: str) -> Client:
+    grace = User.objects.create_user("grace", "grace@example.com", is_staff=True)
+    grace.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(grace)
+    return client
+
+
+def found(client: Client, **query: str) -> list[EmailLog]:
+    response = client.get(LIST, query)
+    assert response.status_code == 200
+    return list(response.context["cl"].queryset)
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["linus@example.com", "LINUS@Example.com", "linus", "hello & WELCOME", "<pm-1@x.example>", "pm-1@x.example"],
+)
+def test_it_is_found_by(admin_client: Client, email: EmailLog, term: str) -> None:
+    email.recipients.update(message_id="<pm-1@x.example>" if term.startswith("<") else "pm-1@x.example")
+    assert found(admin_client, q=term) == [email]
+
+
+@pytest.mark.parametrize("term", ["nobody@example.com", "something else", "<other@example.com>"])
+def test_it_is_not_found_by(admin_client: Client, email: EmailLog, term: str) -> None:
+    assert found(admin_client, q=term) == []
+
+
+def test_filters_narrow_the_list(admin_client: Client, commit: Commit, email: EmailLog, linus: User) -> None:
+    EmailLog.objects.filter(pk=email.pk).update(state=State.FAILED, provider="postmark")
+    assert found(admin_client, status="failed") == found(admin_client, status="attention") == [email]
+    assert found(admin_client, status="waiting") == found(admin_client, kind="welcome")
+    assert found(admin_client, kind="other") == found(admin_client, provider="postmark") == [email]
+    EmailLog.objects.filter(pk=email.pk).update(created_at=timezone.now() - timezone.timedelta(hours=2))  # type: ignore[attr-defined]
+    assert email not in found(admin_client, window="1")
+    assert email in found(admin_client, window="24")
+
+
+@pytest.mark.parametrize(
+    "query", ["text__contains=secret", "user__password__startswith=m", "payload__contains=x", "html__regex=."]
+)
+def test_bodies_and_people_can_not_be_probed_through_the_address_bar(
+    admin_client: Client, email: EmailLog, query: str
+) -> None:
+    assert admin_client.get(f"{LIST}?{query}").status_code in {302, 400}
+
+
+def test_the_list_takes_as_many_queries_for_fifty_rows_as_for_one(
+    admin_client: Client, email: EmailLog, django_assert_max_num_queries: Any
+) -> None:
+    for n in range(60):
+        EmailMultiAlternatives("s", "b", to=[f"p{n}@example.com"]).send()
+    with django_assert_max_num_queries(8) as captured:
+        page = admin_client.get(LIST).content.decode()
+    assert "p59@example.com" in page
+    assert not any('"payload"' in query["sql"] or '"html"' in query["sql"] for query in captured.captured_queries)
+
+
+def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: EmailLog) -> None:
+    page = admin_client.get(email.get_absolute_url()).content.decode()
+    for words in ("Waiting to be sent", "Linus &lt;linus@example.com&gt;", "Hello &amp; welcome", "bill.pdf", "system"):
+        assert words in page
+    assert "The &lt;text&gt;" in page
+    assert "alert(1)" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.QUEUED, "Waiting to be sent"),
+        (State.CLAIMED, "Waiting to be sent"),
+        (State.SENDING, "Being handed to"),
+        (State.SENT, "Accepted by Postmark"),
+        (State.RETRYING, "attempt 3 of 12 failed"),
+        (State.IN_DOUBT, "may or may not have been sent"),
+        (State.FAILED, "not tried any more"),
+        (State.SUPPRESSED, "address is refused"),
+        (State.SKIPPED, "on purpose"),
+        (State.CANCELLED, "Cancelled"),
+        (State.EXPIRED, "Too old"),
+    ],
+)
+def test_every_state_is_a_sentence(admin_client: Client, email: EmailLog, state: State, words: str) -> None:
+    EmailLog.objects.update(state=state, provider="postmark", attempts=3, sent_at=timezone.now(), error="The reason.")
+    assert words in admin_client.get(email.get_absolute_url()).content.decode()
+
+
+def test_a_message_nobody_picks_up_asks_for_the_worker(admin_client: Client, email: EmailLog) -> None:
+    EmailLog.objects.update(run_at=timezone.now() - timezone.timedelta(minutes=5))  # type: ignore[attr-defined]
+    assert "manage.py worker" in admin_client.get(email.get_absolute_url()).content.decode()
+
+
+def test_the_timeline_tells_each_attempt(admin_client: Client, email: EmailLog, esp: LoopbackESP) -> None:
+    esp.fault = 500
+    delivery.drain(seconds=5)
+    EmailLog.objects.update(run_at=timezone.now())
+    esp.fault = None
+    delivery.drain(seconds=5)
+    timeline = admin_client.get(email.get_absolute_url()).context["timeline"]
+    assert [entry["label"] for entry in timeline] == ["Recorded", "Retrying", "Sent"]
+    assert "HTTP 500" in timeline[1]["note"]
+
+
+@pytest.mark.parametrize("path", ["add/", "{pk}/delete/"])
+def test_nobody_adds_or_deletes(admin_client: Client, email: EmailLog, path: str) -> None:
+    assert admin_client.get(LIST + path.format(pk=email.pk)).status_code == 403
+    assert admin_client.post(LIST + path.format(pk=email.pk), {"post": "yes"}).status_code == 403
+    assert EmailLog.objects.filter(pk=email.pk).exists()
+
+
+def test_nobody_edits(admin_client: Client, email: EmailLog) -> None:
+    assert admin_client.post(email.get_absolute_url(), {"subject": "other"}).status_code == 405
+    response = admin_client.post(LIST, {"action": "delete_selected", "_selected_action": [email.pk], "post": "yes"})
+    assert response.status_code in {200, 302, 403}
+    email.refresh_from_db()
+    assert email.subject == "Hello & welcome"
+
+
+@pytest.mark.parametrize("pk", ["0", "999999", "x", "9" * 30])
+def test_what_does_not_exist_is_not_found(admin_client: Client, pk: str) -> None:
+    assert admin_client.get(f"{LIST}{pk}/change/").status_code == 404
+
+
+def test_facts_need_one_permission_and_bodies_another(client: Client, email: EmailLog) -> None:
+    preview = reverse("admin:emails_emaillog_preview", args=[email.pk])
+    staff = reader(client, "view_emaillog")
+    page = staff.get(email.get_absolute_url()).content.decode()
+    assert "linus@example.com" in page
+    assert "The &lt;text&gt;" not in page
+    assert "<iframe" not in page
+    assert staff.get(preview).status_code == 403
+
+
+def test_staff_without_permission_see_nothing(client: Client, email: EmailLog) -> None:
+    staff = reader(client)
+    preview = reverse("admin:emails_emaillog_preview", args=[email.pk])
+    for url in (LIST, email.get_absolute_url(), preview):
+        assert staff.get(url).status_code == 403
+
+
+def test_strangers_are_asked_to_sign_in(client: Client, email: EmailLog) -> None:
+    preview = reverse("admin:emails_emaillog_preview", args=[email.pk])
+    for url in (LIST, email.get_absolute_url(), preview):
+        assert client.get(url).status_code == 302
+
+
+def test_the_preview_can_do_nothing(admin_client: Client, email: EmailLog) -> None:
+    response = admin_client.get(reverse("admin:emails_emaillog_preview", args=[email.pk]))
+    assert response.content.decode() == email.html
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "allow-" not in policy
+    assert "script-src" not in policy
+    assert "form-action 'none'" in policy
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in response.headers["Cache-Control"]
+    page = admin_client.get(email.get_absolute_url())
+    assert '<iframe class="email-frame" sandbox=""' in page.content.decode()
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["Content-Security-Policy"] == "frame-src 'self'"
+    assert admin_client.post(reverse("admin:emails_emaillog_preview", args=[email.pk])).status_code == 405
