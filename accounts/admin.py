@@ -48,6 +48,8 @@ class PersonAdmin(UserAdmin[User]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         emails = EmailLog.objects.order_by().filter(user=OuterRef("pk")).values("user").annotate(n=Count("pk"))
         people: QuerySet[User] = super().get_queryset(request)
+        if request.resolver_match is None or not str(request.resolver_match.url_name).endswith("_changelist"):
+            return people
         return people.annotate(email_count=Coalesce(Subquery(emails.values("n")), 0))
 
     def get_list_display(self, request: HttpRequest) -> Any:

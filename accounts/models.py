@@ -56,10 +56,11 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the person and record the emails about it, both or neither.
 
-        Django sends pre_save before and post_save after its own transaction, which would let a crash part them.
+        Django sends pre_save before and post_save after its own transaction, which would let a crash part them. Where
+        a transaction is open already, a save that fails dooms it, as in Django itself.
         """
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
+        with transaction.atomic(using=using, savepoint=False):
             super().save(*args, **kwargs)
 
     # The values that a save under way leads to, from pre_save to post_save. (accounts/changes.py)

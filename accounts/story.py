@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 from django.db import connections, transaction
 
 from accounts.values import VISIBLE, Values, differ, masked, read
-from emails.models import EmailKindSwitch, EmailLog, State
+from emails.models import EmailKindSwitch, EmailLog
+from emails.recording import retract
 
 Changes = dict[str, list[Any]]
 
@@ -54,7 +55,7 @@ class Story:
         for phase in phases:
             rows = self.rows.get(phase, [])
             if rows:
-                EmailLog.objects.filter(ref__in=rows, attempts=0).exclude(state=State.CLAIMED).delete()
+                retract(rows)
 
     def recorded(self, phase: str, email: EmailLog) -> None:
         self.rows.setdefault(phase, []).append(email.ref)

@@ -178,7 +178,7 @@ else:
 TASK_PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
 TASK_BACKENDS = {
     "immediate": f"{TASK_PACKAGE}.backends.immediate.ImmediateBackend",
-    "db": "django_tasks_db.DatabaseBackend",
+    "db": "backoffice.tasks.CoalescingDatabaseBackend",
 }
 TASK_BACKEND = env.choice("TASK_BACKEND", list(TASK_BACKENDS), default="db")
 TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASK_BACKEND], "QUEUES": []}}

@@ -12,6 +12,25 @@ from uuid import UUID
 SYSTEM = "system"
 
 
+@dataclass(eq=False)
+class Recorded:
+    """A row of the log, as far as one wants to tell of it without reading it again.
+
+    It is an on_commit hook as well: Django drops it with the savepoint or transaction that takes the row back.
+    """
+
+    pk: int
+    ref: UUID
+    kind: str
+    state: str
+    error: str
+    to: list[str]
+    committed: bool = False
+
+    def __call__(self) -> None:
+        self.committed = True
+
+
 @dataclass
 class Cause:
     """What makes emails be written: a staff member's request, a command, a piece of code."""
@@ -19,7 +38,7 @@ class Cause:
     text: str
     actor: Any = None  # A saved user, or None for the system itself.
     suppressed: str = ""  # The reason why emails are recorded, but not sent.
-    recorded: list[UUID] = field(default_factory=list)  # References of the log's rows it led to.
+    recorded: list["Recorded"] = field(default_factory=list)  # The log's rows it led to.
     actor_gone: bool = False  # Who deletes the own account can't be referred to any more.
 
     @property

@@ -1,15 +1,16 @@
 """Messages become rows of the log, in the caller's transaction, and delivery is woken when it commits."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from email.utils import getaddresses
 from typing import Any
+from uuid import UUID
 
 from django.core.mail import EmailMessage
 from django.db import connections, router, transaction
 
 from emails import tasks
-from emails.cause import Cause, current
+from emails.cause import Cause, Recorded, current
 from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State
 from emails.payload import Payload, dump
@@ -32,13 +33,13 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
         recipients: list[EmailRecipient] = []
         attachments: list[EmailAttachment] = []
         for email, message, payload in zip(emails, messages, payloads, strict=True):
-            recipients += addressed(email, message)
+            recipients += (to := addressed(email, message))
             attachments += attached(email, payload)
             message.email_log = email  # type: ignore[attr-defined]
+            note(email, [recipient.formatted for recipient in to], using)
         EmailRecipient.objects.using(using).bulk_create(recipients)
         if attachments:
             EmailAttachment.objects.using(using).bulk_create(attachments)
-        current().recorded.extend(email.ref for email in emails)
         wake_on_commit(using)
     return emails
 
@@ -53,8 +54,28 @@ def record_unsent(facts: Facts, state: State, reason: str, address: str = "", su
             EmailRecipient.objects.using(using).create(
                 email=email, field="to", formatted=address, address=address.lower()[:320]
             )
-        current().recorded.append(email.ref)
+        note(email, [address] if address else [], using)
     return email
+
+
+def note(email: EmailLog, to: list[str], using: str) -> None:
+    """Leave word with the cause, which may want to tell somebody."""
+    recorded = Recorded(email.pk, email.ref, email.kind, email.state, email.error, to)
+    current().recorded.append(recorded)
+    transaction.on_commit(recorded, using=using)
+
+
+def recorded_by(cause: Cause) -> list[Recorded]:
+    """What the cause has led to and no rollback has taken back; costs no query."""
+    hooks = {id(hook[1]) for hook in connections[router.db_for_write(EmailLog)].run_on_commit}
+    return [recorded for recorded in cause.recorded if recorded.committed or id(recorded) in hooks]
+
+
+def retract(refs: Collection[UUID]) -> None:
+    """Take back messages of the transaction that is open, which nobody else has seen."""
+    EmailLog.objects.filter(ref__in=refs, attempts=0).exclude(state=State.CLAIMED).delete()
+    cause = current()
+    cause.recorded[:] = [recorded for recorded in cause.recorded if recorded.ref not in refs]
 
 
 def about(facts: Facts, cause: Cause) -> dict[str, Any]:
