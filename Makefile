@@ -1,13 +1,12 @@
 # The two commands of the README: `make run` and `make test`. Both start from python3 (3.11 or newer) and make alone.
 PYTHON ?= python3
 VENV ?= .venv
-PORT ?= 8000
 BIN = $(VENV)/bin
 
-run: $(BIN)/.installed .env ## Web server and worker, with sample people, at http://127.0.0.1:$(PORT)/admin/
+run: $(BIN)/.installed .env ## Web server and worker, with sample people, at http://127.0.0.1:8000/admin/ (PORT= moves it)
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@PORT=$(PORT) $(BIN)/python manage.py demo
-	@PORT=$(PORT) $(BIN)/python manage.py run --port $(PORT)
+	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py demo
+	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py run
 
 test: $(BIN)/.installed-dev ## The tests that need nothing but Python, on SQLite
 	@$(BIN)/python -m pytest -n auto -q $(TESTS)
@@ -39,7 +38,7 @@ LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url -
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Making a virtual environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(BIN)/.installed: requirements.txt $(BIN)/python
 	@echo "Installing what the lock names (once)"

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -10,14 +11,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.announcing import announce
 from accounts.forms import PersonAddForm, PersonChangeForm
 from accounts.models import User
+from emails.admin.announcing import AnnouncingMixin, announce
 from emails.models import EmailLog
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin[User]):
+class PersonAdmin(AnnouncingMixin, UserAdmin[User]):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
@@ -61,7 +62,7 @@ class PersonAdmin(UserAdmin[User]):
     def full_name(self, person: User) -> str:
         return person.get_full_name()
 
-    @admin.display(description=_("emails"), ordering="email_count")
+    @admin.display(description=_("emails"))
     def emails(self, person: Any) -> str:
         url = reverse("admin:emails_emaillog_changelist")
         return format_html('<a href="{}?user__exact={}">{}</a>', url, person.pk, person.email_count)
@@ -87,22 +88,12 @@ class PersonAdmin(UserAdmin[User]):
         count = 0
         for person in queryset.exclude(is_active=active).order_by("pk").iterator():
             person.is_active = active
-            person.save(update_fields=["is_active"])
-            self.log_change(request, person, [{"changed": {"fields": ["is_active"]}}])
+            with transaction.atomic():
+                person.save(update_fields=["is_active"])
+                self.log_change(request, person, [{"changed": {"fields": ["is_active"]}}])
             count += 1
         changed = ngettext("%d person was changed.", "%d people were changed.", count) % count
         self.message_user(request, changed)
-
-    # After each of these, staff read which emails it led to.
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return announce(self, request, super().changeform_view(request, *args, **kwargs))
-
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return announce(self, request, super().delete_view(request, *args, **kwargs))
-
-    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return announce(self, request, super().changelist_view(request, *args, **kwargs))
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return announce(self, request, super().user_change_password(request, *args, **kwargs))

@@ -8,48 +8,58 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.story import Story, begin, open_story, story_of
 from accounts.telling import AFTER, BEFORE, tell_change, tell_creation, tell_deletion, tell_deletion_ahead
-from accounts.values import RELATIONS, Values, differ, names_of, of_instance, read
+from accounts.values import RELATIONS, Values, differ, names_of, of_instance, reachable, read
 from emails.cause import current
 
 
 def before_save(instance: User, using: str, update_fields: Iterable[str] | None) -> None:
     """Note what a save will change, and record the notice of it."""
-    old = read(using, instance.pk, lock=True) if instance.pk is not None else None
-    if old is None:
-        if instance.email:
-            instance.welcomed_at = instance.welcomed_at or timezone.now()
-        return
+    instance.becoming = None
     new = of_instance(instance, update_fields)
+    if not new:
+        return  # Every sign-in is a save of `last_login` alone.
     if instance.rehashing:
         new.pop("password", None)
-    changed = {name: old[name] for name, value in new.items() if differ(name, old[name], value)}
+    old = read(using, instance.pk, lock=True) if instance.pk is not None else None
+    if old is None:
+        if reachable(instance.email):
+            instance.welcomed_at = instance.welcomed_at or timezone.now()
+        return
+    # What the database computes (F("login_count") + 1) is known after the save.
+    later = {name for name, value in new.items() if hasattr(value, "resolve_expression")}
+    known = {name: value for name, value in new.items() if name not in later}
+    changed = {name: old[name] for name in new if name in later or differ(name, old[name], new[name])}
     if not changed:
         return
     story = open_story(using, instance.pk)
     story.begin_with(changed)
-    becoming = (story.now(new) if story.before.keys() & RELATIONS else None) or old | new
-    instance.becoming = becoming
+    becoming = (story.now(known) if story.before.keys() & RELATIONS else None) or old | known
+    instance.becoming = {} if later else becoming
     if not story.created and not first_address(story, becoming):
         tell_change(story, becoming, BEFORE)
 
 
 def first_address(story: Story, now: Values) -> bool:
-    """Whether the person, never welcomed, has an address for the first time now."""
-    return story.before.get("email") == "" and bool(now["email"]) and now["welcomed_at"] is None
+    """Whether the person, never welcomed, can be reached for the first time now."""
+    before = story.before.get("email")
+    return before is not None and not reachable(before) and reachable(now["email"]) and now["welcomed_at"] is None
 
 
 def after_save(instance: User, using: str, created: bool) -> None:
     """Record what the save has changed, or the welcome where it is a new person or has its first address."""
+    becoming, instance.becoming = instance.becoming, None
     if created:
         story = begin(Story(using, instance.pk, created=True))
         now = story.now()
         if now is not None:
             tell_creation(story, now)
         return
-    now, instance.becoming = instance.becoming, None
-    if now is None:
+    if becoming is None:
         return
     story = open_story(using, instance.pk)
+    now = becoming or story.now()
+    if now is None:
+        return
     if first_address(story, now):
         now["welcomed_at"] = instance.welcomed_at = timezone.now()
         User._base_manager.using(using).filter(pk=instance.pk).update(welcomed_at=instance.welcomed_at)
@@ -57,6 +67,8 @@ def after_save(instance: User, using: str, created: bool) -> None:
     if story.created:
         tell_creation(story, now)
     else:
+        if becoming == {}:
+            tell_change(story, now, BEFORE)
         tell_change(story, now, AFTER)
 
 

@@ -2,17 +2,16 @@
 
 import logging
 import re
+from dataclasses import replace
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
-from accounts.models import User
-from accounts.values import Values, display, label
+from accounts.values import Values, display, label, reachable
 from emails import kinds
-from emails.cause import current
+from emails.cause import current, suppressed
 from emails.facts import Facts
 from emails.kinds import EmailKind
 from emails.models import EmailLog, State
@@ -66,9 +65,10 @@ def register_kinds() -> None:
     kinds.register(*ACCOUNT_EMAILS)
 
 
-SWITCHED_OFF = _("This kind of email is switched off.")
-NO_ADDRESS = _("The person has no email address.")
-BAD_ADDRESS = _("The person's email address is not a valid one.")
+# Stored in English, and translated where staff read them.
+SWITCHED_OFF = gettext_noop("This kind of email is switched off.")
+NO_ADDRESS = gettext_noop("The person has no email address.")
+BAD_ADDRESS = gettext_noop("The person's email address is not a valid one.")
 
 
 def tell(
@@ -88,14 +88,14 @@ def tell(
     address = (values["email"] if to is None else to or "").strip()
     facts = Facts(
         kind=kind.key,
-        user=User(pk=values["pk"]) if values["pk"] is not None else None,
+        user_id=values["pk"],
         user_label=user_label(values),
         changes=changes or {},
         language=values["language"],
     )
     reason = why_not(kind, address, enabled)
     if reason:
-        return record_unsent(facts, State.SKIPPED, str(reason), address)
+        return record_unsent(facts, State.SKIPPED, reason, address)
     try:
         message = render(
             kind,
@@ -109,24 +109,21 @@ def tell(
     except Exception as error:
         # A broken template must not stop staff from saving: the failure is recorded where they look for the email.
         logger.exception("email.not_rendered kind=%s", kind.key)
-        return record_unsent(facts, State.FAILED, f"Could not be written: {type(error).__name__}", address)
+        plain = replace(facts, changes={})  # What can't be rendered may not be storable either.
+        return record_unsent(plain, State.FAILED, f"Could not be written: {type(error).__name__}", address)
     email: EmailLog = message.email_log  # type: ignore[attr-defined]
     return email
 
 
-def why_not(kind: EmailKind, address: str, enabled: set[str]) -> Any:
+def why_not(kind: EmailKind, address: str, enabled: set[str]) -> str | None:
     """The reason not to send, or None."""
-    if current().suppressed and not kind.required:
-        return current().suppressed
+    if suppressed() and not kind.required:
+        return suppressed()
     if kind.key not in enabled:
         return SWITCHED_OFF
     if not address:
         return NO_ADDRESS
-    try:
-        validate_email(address)
-    except ValidationError:
-        return BAD_ADDRESS
-    return None
+    return None if reachable(address) else BAD_ADDRESS
 
 
 def context(values: Values, changes: dict[str, list[Any]], listed: set[str]) -> dict[str, Any]:

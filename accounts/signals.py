@@ -2,50 +2,50 @@
 
 from typing import Any
 
-from django.contrib.auth.models import Group
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.db.models.signals import class_prepared, m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from accounts import changes
 from accounts.models import User
 
 
 def connect() -> None:
-    # Without a sender: a proxy of User, or a model that extends it, sends its own class.
-    for signal, receiver in (
-        (pre_save, person_pre_save),
-        (post_save, person_post_save),
-        (pre_delete, person_pre_delete),
-        (post_delete, person_post_delete),
-    ):
-        signal.connect(receiver, dispatch_uid=f"accounts.{receiver.__name__}")
+    """Hear of people whichever model is used: proxies of User, and models that extend it, send their own class."""
+    for model in apps.get_models():
+        listen_to(model)
+    class_prepared.connect(listen_to, dispatch_uid="accounts.listen_to")
     for relation in ("groups", "user_permissions"):
-        m2m_changed.connect(
-            person_m2m_changed,
-            sender=getattr(User, relation).through,
-            dispatch_uid=f"accounts.{relation}_changed",
-        )
-    pre_delete.connect(group_pre_delete, sender=Group, dispatch_uid="accounts.group_pre_delete")
-    post_delete.connect(group_post_delete, sender=Group, dispatch_uid="accounts.group_post_delete")
+        through = getattr(User, relation).through
+        m2m_changed.connect(person_m2m_changed, sender=through, dispatch_uid=f"accounts.{relation}_changed")
+    for model in (Group, Permission):
+        pre_delete.connect(grant_pre_delete, sender=model, dispatch_uid="accounts.grant_pre_delete")
+        post_delete.connect(grant_post_delete, sender=model, dispatch_uid="accounts.grant_post_delete")
+
+
+def listen_to(sender: type[Any], **kwargs: Any) -> None:
+    # One by one: a receiver for all senders would take Django's fast deletion from every other model.
+    if issubclass(sender, User):
+        for signal, receiver in RECEIVERS.items():
+            signal.connect(receiver, sender=sender, dispatch_uid=f"accounts.{receiver.__name__}")
 
 
 def person_pre_save(sender: type[Any], instance: Any, raw: bool, using: str, update_fields: Any, **kwargs: Any) -> None:
-    if issubclass(sender, User) and not raw:
+    if not raw:
         changes.before_save(instance, using, update_fields)
 
 
 def person_post_save(sender: type[Any], instance: Any, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
-    if issubclass(sender, User) and not raw:
+    if not raw:
         changes.after_save(instance, using, created)
 
 
 def person_pre_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
-    if issubclass(sender, User):
-        changes.before_delete(instance.pk, using)
+    changes.before_delete(instance.pk, using)
 
 
 def person_post_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
-    if issubclass(sender, User):
-        changes.after_delete(instance.pk, using)
+    changes.after_delete(instance.pk, using)
 
 
 def person_m2m_changed(
@@ -59,11 +59,23 @@ def person_m2m_changed(
     changes.relation_changed(instance, relation, people, action.startswith("pre_"), using)
 
 
-def group_pre_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
-    # Deleting a group takes it from its members without any m2m_changed.
+def grant_pre_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
+    # Deleting a group or a permission takes it from people without any m2m_changed.
     people = set(instance.user_set.using(using).values_list("pk", flat=True))
-    changes.relation_changed(instance, "groups", people, True, using)
+    changes.relation_changed(instance, relation_of(sender), people, True, using)
 
 
-def group_post_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
-    changes.relation_changed(instance, "groups", None, False, using)
+def grant_post_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
+    changes.relation_changed(instance, relation_of(sender), None, False, using)
+
+
+def relation_of(model: type[Any]) -> str:
+    return "groups" if model is Group else "user_permissions"
+
+
+RECEIVERS: dict[Any, Any] = {
+    pre_save: person_pre_save,
+    post_save: person_post_save,
+    pre_delete: person_pre_delete,
+    post_delete: person_post_delete,
+}

@@ -9,6 +9,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
+from django.utils.functional import cached_property
 
 from accounts.values import VISIBLE, Values, differ, masked, read
 from emails.models import EmailKindSwitch, EmailLog
@@ -27,10 +28,15 @@ class Story:
         # The log's rows recorded so far, by phase. Never forgotten: a rollback brings back what was retracted. By
         # reference: SQLite gives the primary keys of rolled-back rows to the next ones.
         self.rows: dict[str, list[UUID]] = {}
-        self.enabled = EmailKindSwitch.enabled_keys()
 
     def __call__(self) -> None:
         self.ended = True
+        stories(self.using).forget()
+
+    @property
+    def enabled(self) -> set[str]:
+        """The keys of the kinds that are switched on, read once per transaction."""
+        return stories(self.using).enabled
 
     def begin_with(self, values: Values) -> None:
         """Note values about to change; only the first ones seen are those from before the transaction."""
@@ -68,31 +74,39 @@ class Stories:
         self.hooks: list[Any] | None = None
         self.by_pk: dict[Any, Story] = {}
 
-    def refresh(self, hooks: list[Any]) -> dict[Any, Story]:
+    @cached_property
+    def enabled(self) -> set[str]:
+        return EmailKindSwitch.enabled_keys()
+
+    def refresh(self, hooks: list[Any]) -> "Stories":
         # Django replaces the list at every commit and rollback: only then the stories have to be read from it again.
         if hooks is not self.hooks:
             self.hooks = hooks
             self.by_pk = {hook[1].pk: hook[1] for hook in hooks if isinstance(hook[1], Story)}
-        return self.by_pk
+            self.forget()
+        return self
+
+    def forget(self) -> None:
+        self.__dict__.pop("enabled", None)
 
 
 _stories: WeakKeyDictionary[Any, Stories] = WeakKeyDictionary()
 
 
-def stories(using: str) -> dict[Any, Story]:
+def stories(using: str) -> Stories:
     connection = connections[using]
     return _stories.setdefault(connection, Stories()).refresh(connection.run_on_commit)
 
 
 def story_of(using: str, pk: Any) -> Story | None:
     """The person's story in the transaction that is open on `using`, if it has begun."""
-    story = stories(using).get(pk)
+    story = stories(using).by_pk.get(pk)
     return None if story is None or story.ended else story
 
 
 def begin(story: Story) -> Story:
     """Start a story, or a new chapter of one: after a rolled-back savepoint the one before it counts again."""
-    stories(story.using)[story.pk] = story
+    stories(story.using).by_pk[story.pk] = story
     transaction.on_commit(story, using=story.using)
     return story
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from django.contrib.auth.hashers import is_password_usable
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import connections
 from django.db.models import Field
 from django.utils.translation import gettext as _
@@ -60,6 +62,15 @@ def differ(name: str, old: Any, new: Any) -> bool:
     if name == "password" and not is_password_usable(old) and not is_password_usable(new):
         return False  # Every unusable password is another random text.
     return bool(old != new)
+
+
+def reachable(address: str) -> bool:
+    """Whether mail can be sent to what stands where an address should."""
+    try:
+        validate_email((address or "").strip())
+    except ValidationError:
+        return False
+    return True
 
 
 def normal(address: str) -> str:

@@ -122,11 +122,14 @@ class Env:
         value = self.get(name)
         if value.lower() in {"true", "false"}:
             return value.lower() == "true"
-        if not value.startswith("{") and not name.endswith(("_PARAMS", "_DEFAULTS")):
-            return value
+        if name.endswith("_TIMEOUT"):
+            return self.integer(name, default=30, most=600)
+        is_object = name.endswith(("_PARAMS", "_DEFAULTS"))
         try:
-            return json.loads(value)
+            return json.loads(value) if is_object or value.startswith("{") else value
         except ValueError as error:
+            if not is_object:  # A key may well begin with a brace.
+                return value
             raise malformed(name, "a JSON object", '{"region_name": "eu-central-1"}') from error
 
 

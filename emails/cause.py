@@ -37,7 +37,6 @@ class Cause:
 
     text: str
     actor: Any = None  # A saved user, or None for the system itself.
-    suppressed: str = ""  # The reason why emails are recorded, but not sent.
     recorded: list["Recorded"] = field(default_factory=list)  # The log's rows it led to.
     actor_gone: bool = False  # Who deletes the own account can't be referred to any more.
 
@@ -57,6 +56,7 @@ class Cause:
         self.actor_gone = self.actor_gone or self.actor_pk == pk
 
 
+_suppressed: ContextVar[str] = ContextVar("suppressed", default="")
 _current: ContextVar[Cause | None] = ContextVar("cause", default=None)
 
 
@@ -84,12 +84,15 @@ def caused_by(text: str, actor: Any = None) -> Iterator[Cause]:
 
 
 @contextmanager
-def suppress_emails(reason: str) -> Iterator[Cause]:
+def suppress_emails(reason: str) -> Iterator[None]:
     """Record the block's emails of our own kinds as skipped, for `reason`, instead of sending them."""
-    outer = current()
-    cause = Cause(outer.text, outer.actor, suppressed=reason, recorded=outer.recorded)
-    token = _current.set(cause)
+    token = _suppressed.set(reason)
     try:
-        yield cause
+        yield
     finally:
-        _current.reset(token)
+        _suppressed.reset(token)
+
+
+def suppressed() -> str:
+    """The reason why emails are recorded but not sent now, or ""."""
+    return _suppressed.get()

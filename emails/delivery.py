@@ -15,8 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 BACK_OFF, BACK_OFF_MOST = timedelta(seconds=30), timedelta(hours=1)
 PATIENCE = timedelta(minutes=1)  # Until the next try where the message itself is not at fault.
-UNTRIED = {Verdict.THROTTLED, Verdict.CONFIGURATION}  # Ends that do not count as an attempt.
+UNTRIED = {Verdict.UNREACHABLE, Verdict.THROTTLED, Verdict.CONFIGURATION}  # Ends that do not count as an attempt.
 SETTLED = {
     Verdict.ACCEPTED: State.SENT,
     Verdict.REFUSED: State.SUPPRESSED,
@@ -52,9 +51,11 @@ class Drain:
     def __init__(self) -> None:
         self.concurrency: int = settings.EMAILS["CONCURRENCY"]
         self.lease: timedelta = settings.EMAILS["LEASE"]
+        self.provider = providers.active()
         self.sender = Sender()
         self.claimed: deque[EmailLog] = deque()
         self.flying: dict[Future[Outcome], EmailLog] = {}
+        self.ended: list[tuple[EmailLog, Outcome]] = []  # Not written yet.
         self.renewed_at = time.monotonic()
 
     def __enter__(self) -> "Drain":
@@ -64,9 +65,13 @@ class Drain:
     def __exit__(self, *exc_info: Any) -> None:
         self.pool.shutdown()
         self.sender.close()
+        if self.flying or self.ended:  # Something went wrong; what is known must not become a doubt.
+            self.collect(self.flying)
+            self.settle()
         self.release(self.claimed)
 
     def run(self, until: float) -> int:
+        """Work until nothing is due or the time is over; returns how many attempts were settled."""
         settled = 0
         while True:
             if time.monotonic() < until:
@@ -76,8 +81,12 @@ class Drain:
             if not self.flying:
                 return settled
             done, _ = wait(self.flying, timeout=self.lease.total_seconds() / 3, return_when=FIRST_COMPLETED)
-            settled += self.settle([(self.flying.pop(future), future.result()) for future in done])
+            self.collect(done)
+            settled += self.settle()
             self.renew()
+
+    def collect(self, done: Iterable[Future[Outcome]]) -> None:
+        self.ended += [(self.flying.pop(future), future.result()) for future in list(done)]
 
     def claim(self) -> None:
         with transaction.atomic(durable=True):
@@ -92,9 +101,9 @@ class Drain:
         if not batch:
             return
         with transaction.atomic(durable=True):
-            fenced = EmailLog.objects.fence(batch, self.lease, providers.active().key)
+            fenced = EmailLog.objects.fence(batch, self.lease, self.provider.key)
         for email in fenced:
-            self.flying[self.pool.submit(self.sender.send, email)] = email
+            self.flying[self.pool.submit(self.sender.send, email, self.provider)] = email
 
     def renew(self) -> None:
         """Keep the leases of messages whose call, or whose turn, takes long: time-outs of HTTP are per read."""
@@ -105,27 +114,43 @@ class Drain:
             held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED, State.SENDING)
             held.update(lease_until=Now() + self.lease)
 
-    def settle(self, ended: Iterable[tuple[EmailLog, Outcome]]) -> int:
-        """Write how attempts ended, in one transaction: a row, its timeline and its recipients together."""
-        events: list[EmailEvent] = []
-        recipients: list[EmailRecipient] = []
-        with transaction.atomic(durable=True):
-            for email, outcome in ended:
-                state, columns = ending(email, outcome)
-                if not email.settle(state, **columns):
-                    logger.warning("email.lost_lease id=%s", email.pk)
-                    continue
-                events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}))
-                recipients += told(email, outcome)
-                logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
-            EmailEvent.objects.bulk_create(events)
-            EmailRecipient.objects.bulk_update(recipients, ["message_id", "delivery", "delivery_at"])
-        return len(events)
+    def settle(self) -> int:
+        """Write how attempts ended. A database that is away for a while costs time, not the knowledge of it."""
+        deadline = time.monotonic() + self.lease.total_seconds()
+        while True:
+            try:
+                written = write(self.ended)
+                self.ended.clear()
+                return written
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("delivery.database_away error=%s", type(error).__name__)
+                connections[EmailLog.objects.db].close()
+                time.sleep(0.5)
 
     def release(self, emails: Iterable[EmailLog]) -> None:
         """Give back messages that were claimed, but did not get their turn."""
         for token in {email.attempt_token for email in emails}:
             EmailLog.objects.held_under(token, State.CLAIMED).update(state=State.QUEUED, lease_until=None)
+
+
+def write(ended: Iterable[tuple[EmailLog, Outcome]]) -> int:
+    """Write outcomes in one transaction: each row, its timeline and its recipients together; returns their number."""
+    events: list[EmailEvent] = []
+    recipients: list[EmailRecipient] = []
+    with transaction.atomic(durable=True):
+        for email, outcome in ended:
+            state, columns = ending(email, outcome)
+            if not email.settle(state, **columns):
+                logger.warning("email.lost_lease id=%s", email.pk)
+                continue
+            events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}))
+            recipients += told(email, outcome)
+            logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
+        EmailEvent.objects.bulk_create(events)
+        EmailRecipient.objects.bulk_update(recipients, ["message_id", "delivery", "delivery_at"])
+    return len(events)
 
 
 def ending(email: EmailLog, outcome: Outcome) -> tuple[State, dict[str, Any]]:
@@ -135,12 +160,11 @@ def ending(email: EmailLog, outcome: Outcome) -> tuple[State, dict[str, Any]]:
         return State.SENT, {**columns, "sent_at": Now(), "message_id": outcome.message_id}
     if outcome.verdict in SETTLED:
         return SETTLED[outcome.verdict], columns
-    if outcome.verdict in UNTRIED:
-        email.attempts -= 1
-        columns["attempts"] = F("attempts") - 1
-    exhausted = email.attempts >= settings.EMAILS["MAX_ATTEMPTS"]
+    attempts = email.attempts - (outcome.verdict in UNTRIED)
+    columns["attempts"] = attempts
+    exhausted = attempts >= settings.EMAILS["MAX_ATTEMPTS"]
     if exhausted or timezone.now() - email.created_at > settings.EMAILS["MAX_AGE"]:
-        return State.FAILED, {**columns, "error": f"Given up after {email.attempts} attempts. {outcome.error}".strip()}
+        return State.FAILED, {**columns, "error": f"Given up after {attempts} attempts. {outcome.error}".strip()}
     return State.RETRYING, {**columns, "run_at": Now() + pause(email, outcome)}
 
 

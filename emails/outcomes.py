@@ -8,18 +8,20 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from smtplib import SMTPAuthenticationError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from socket import gaierror
 from typing import Any
 
 from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
 
 
 class Verdict(Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"  # The provider knows the address and will not send to it.
     TRANSIENT = "transient"  # Certainly not sent, worth another try.
+    UNREACHABLE = "unreachable"  # As transient, but the provider was not even asked: no attempt is counted.
     THROTTLED = "throttled"  # As transient, but no fault of the message: no attempt is counted.
     CONFIGURATION = "configuration"  # As throttled: an operator has to act.
     PERMANENT = "permanent"  # Certainly not sent, and never will be.
@@ -79,8 +81,8 @@ def judge(error: Exception, handed_over: bool) -> Verdict:
         case AnymailAPIError() if status is not None:
             return of_status(status)
     if not handed_over:
-        return Verdict.TRANSIENT if isinstance(error, OSError | SMTPException) else Verdict.PERMANENT
-    return Verdict.TRANSIENT if never_connected(error) else Verdict.AMBIGUOUS
+        return Verdict.UNREACHABLE if isinstance(error, OSError | SMTPException) else Verdict.PERMANENT
+    return Verdict.UNREACHABLE if never_connected(error) else Verdict.AMBIGUOUS
 
 
 def of_status(status: int) -> Verdict:
@@ -95,12 +97,20 @@ def of_status(status: int) -> Verdict:
 
 
 def never_connected(error: Exception) -> bool:
-    """Whether the connection failed before any byte of the request could leave (refused, no such host, TLS)."""
-    causes: list[Any] = [error.__cause__, *getattr(error.__cause__, "args", ())]
-    names = {type(cause).__name__ for cause in causes}
-    return any(isinstance(cause, MaxRetryError) for cause in causes) or bool(
-        names & {"EndpointConnectionError", "ConnectTimeoutError"}  # botocore's, for Amazon SES
-    )
+    """Whether the connection failed before any byte of the request could leave: refused, no such host, bad certificate.
+
+    Not every MaxRetryError does: urllib3 raises it too where TLS breaks while the answer is read.
+    """
+    causes: list[Any] = [error, error.__cause__, *getattr(error.__cause__, "args", ())]
+    causes += [cause.reason for cause in causes if isinstance(cause, MaxRetryError)]
+    for cause in causes:
+        if isinstance(cause, NewConnectionError | ConnectTimeoutError | ConnectionRefusedError | gaierror):
+            return True
+        if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            return True
+        if type(cause).__name__ in {"EndpointConnectionError", "ConnectTimeoutError"}:  # botocore's, for Amazon SES
+            return True
+    return False
 
 
 def status_code(error: Exception) -> int | None:

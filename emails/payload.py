@@ -24,7 +24,7 @@ ANYMAIL_FIELDS = (
     "merge_headers merge_metadata esp_extra"
 ).split()
 # Line breaks inject headers: Django's SMTP refuses them, Anymail's HTTP backends pass them on.
-FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 ADDRESS_LENGTH = 320  # RFC 3696 erratum 1690: 64 + "@" + 255
 
 
@@ -125,7 +125,9 @@ def header(name: str, value: Any) -> str:
     """A header's value as text. Raises UnstorableMessage where it holds a line break or control character."""
     text: str = plain(str(value))
     if FORBIDDEN.search(text):
-        raise UnstorableMessage(f"The {name} of an email can't hold line breaks or control characters: remove them.")
+        raise UnstorableMessage(
+            f"The {name} of an email can't hold line breaks, control characters or lone surrogates: remove them."
+        )
     return text
 
 

@@ -77,14 +77,14 @@ def active() -> Provider:
     return PROVIDERS[settings.EMAILS["PROVIDER"]]
 
 
-def connection() -> BaseEmailBackend:
-    """A new connection to the active provider, not opened yet and not shared between threads.
+def connection(provider: Provider) -> BaseEmailBackend:
+    """A new connection to `provider`, not opened yet and not to be shared between threads.
 
     Raises Anymail's configuration errors where the provider's settings do not fit.
     """
-    backend = import_string(active().backend)
+    backend = import_string(provider.backend)
     # Django 6.1 deprecates backends without an alias; 5.2 ignores the argument. (docs: topics/email, MAILERS)
-    alias = {"alias": active().key} if django.VERSION >= (6, 1) else {}
+    alias = {"alias": provider.key} if django.VERSION >= (6, 1) else {}
     connection: BaseEmailBackend = noting_hand_over(backend)(**alias, **settings.EMAILS["OPTIONS"])
     return connection
 
@@ -102,15 +102,14 @@ def noting_hand_over(backend: type[Any]) -> type[Any]:
     return EmailBackend
 
 
-def mark(message: EmailMessage, ref: str, kind: str) -> None:
-    """Put our reference where the active provider hands it back, and the kind as a tag where there is room for one."""
+def mark(message: EmailMessage, provider: Provider, ref: str, kind: str) -> None:
+    """Put our reference where `provider` hands it back, and the kind as a tag where there is room for one."""
     tags, metadata = list(given(message, "tags", [])), given(message, "metadata", {})
-    where = active().ref_in
-    if where == "metadata":
+    if provider.ref_in == "metadata":
         message.metadata = {**metadata, "ref": ref}  # type: ignore[attr-defined]
         # One tag is all that some providers take, and the caller's own comes first.
-        message.tags = tags or [kind or "mail"]  # type: ignore[attr-defined]
-    elif where == "tags":
+        message.tags = tags or ([kind] if kind else [])  # type: ignore[attr-defined]
+    elif provider.ref_in == "tags":
         message.tags = [*tags, ref]  # type: ignore[attr-defined]
     elif "message-id" not in {name.lower() for name in message.extra_headers}:
         domain = message.from_email.rpartition("@")[2].strip("> ") or "localhost"

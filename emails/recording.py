@@ -81,7 +81,7 @@ def retract(refs: Collection[UUID]) -> None:
 def about(facts: Facts, cause: Cause) -> dict[str, Any]:
     return {
         "kind": facts.kind,
-        "user_id": facts.user.pk if facts.user is not None else None,
+        "user_id": facts.user_id,
         "user_label": facts.user_label[:320],
         "changes": dict(facts.changes),
         "language": facts.language,

@@ -4,7 +4,6 @@ import logging
 import threading
 import traceback
 from contextlib import suppress
-from typing import Any
 
 from anymail.exceptions import AnymailError
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +14,7 @@ from emails import outcomes, providers
 from emails.models import EmailLog
 from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, load
+from emails.providers import Provider
 
 logger = logging.getLogger(__name__)
 
@@ -22,40 +22,44 @@ ANTICIPATED = (AnymailError, ImproperlyConfigured, OSError, ValueError)
 
 
 class Sender:
-    """Sends from any number of threads, each over a provider connection of its own that it keeps open."""
+    """Sends from any number of threads, each over provider connections of its own that it keeps open."""
 
     def __init__(self) -> None:
         self.thread = threading.local()
         self.opened: list[BaseEmailBackend] = []  # list.append is atomic
 
-    def send(self, email: EmailLog) -> Outcome:
+    def send(self, email: EmailLog, provider: Provider) -> Outcome:
         """Make one attempt. Every end is an Outcome; nothing is raised and the database is not touched."""
         message: EmailMessage = EmailMessage()
         try:
-            message = outgoing(email)
-            sent = self.connection().send_messages([message])
+            message = outgoing(email, provider)
+            sent = self.connection(provider).send_messages([message])
+            return outcomes.of_answer(message, sent)
         except Exception as error:
-            self.discard()
+            self.discard(provider)
             if not isinstance(error, ANTICIPATED):  # Frames only: an error's own words may quote an address or a key.
                 frames = "".join(traceback.format_tb(error.__traceback__))
                 logger.error("email.unexpected_error id=%s error=%s\n%s", email.pk, type(error).__name__, frames)
             return outcomes.of_error(message, error)
-        return outcomes.of_answer(message, sent)
 
-    def connection(self) -> BaseEmailBackend:
-        connection: Any = getattr(self.thread, "connection", None)
+    def connections(self) -> dict[str, BaseEmailBackend]:
+        """This thread's open connections, by provider."""
+        connections: dict[str, BaseEmailBackend] = self.thread.__dict__.setdefault("connections", {})
+        return connections
+
+    def connection(self, provider: Provider) -> BaseEmailBackend:
+        connection = self.connections().get(provider.key)
         if connection is None:
-            connection = providers.connection()
+            connection = providers.connection(provider)
             connection.open()
-            self.thread.connection = connection
+            self.connections()[provider.key] = connection
             self.opened.append(connection)
-        return connection  # type: ignore[no-any-return]
+        return connection
 
-    def discard(self) -> None:
+    def discard(self, provider: Provider) -> None:
         """Drop this thread's connection after an error: an SMTP dialogue may be anywhere."""
-        connection = getattr(self.thread, "connection", None)
+        connection = self.connections().pop(provider.key, None)
         if connection is not None:
-            self.thread.connection = None
             self.opened.remove(connection)
             close(connection)
 
@@ -69,9 +73,9 @@ def close(connection: BaseEmailBackend) -> None:
         connection.close()
 
 
-def outgoing(email: EmailLog) -> EmailMessage:
+def outgoing(email: EmailLog, provider: Provider) -> EmailMessage:
     """The message as the provider gets it, our reference aboard."""
     attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in email.attachments.all()]
     message = load(Payload(email.payload, email.text, email.html, attachments))
-    providers.mark(message, str(email.ref), email.kind)
+    providers.mark(message, provider, str(email.ref), email.kind)
     return message

@@ -1,6 +1,7 @@
 """Django's own SMTP and console backends, made to tell what became of each recipient, as Anymail's do."""
 
 import smtplib
+import threading
 from email.utils import getaddresses
 from typing import Any
 
@@ -25,10 +26,13 @@ def report(message: EmailMessage, refused: dict[str, Any] | None = None) -> None
 
 
 class ConsoleBackend(DjangoConsoleBackend):
-    """Prints each message to standard output."""
+    """Prints each message to standard output, one after the other."""
+
+    printing = threading.Lock()  # Every thread has a backend of its own.
 
     def send_messages(self, email_messages: Any) -> int:
-        count = super().send_messages(email_messages)
+        with self.printing:
+            count = super().send_messages(email_messages)
         for message in email_messages:
             report(message)
         return count or 0

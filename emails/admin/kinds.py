@@ -1,7 +1,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -43,6 +44,10 @@ class EmailKindSwitchAdmin(admin.ModelAdmin[EmailKindSwitch]):
                 )
 
         return Formset
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """There is no page of one kind: all that can be changed of it stands in the list."""
+        return redirect("admin:emails_emailkindswitch_changelist")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # Kinds come from the code.

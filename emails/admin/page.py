@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,8 +28,9 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "advice": advice,
         "recipients": list(email.recipients.all()),
         "provider": provider_label(email.provider),
+        "person_url": person_url(email),
         "changes": [
-            {"field": name.replace("_", " ").capitalize(), "old": shown(old), "new": shown(new)}
+            {"field": field_label(name), "old": shown(old), "new": shown(new)}
             for name, (old, new) in email.changes.items()
         ],
         "timeline": timeline(email),
@@ -38,7 +42,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
 
 def in_words(email: EmailLog) -> tuple[str, str]:
     """The state as a sentence, and what to do next where there is something to do."""
-    provider = provider_label(email.provider)
+    provider, reason = provider_label(email.provider), _(email.error) if email.error else ""
     match email.state:
         case State.QUEUED | State.CLAIMED:
             waiting = (timezone.now() - email.run_at).total_seconds()
@@ -58,19 +62,19 @@ def in_words(email: EmailLog) -> tuple[str, str]:
                 "most": settings.EMAILS["MAX_ATTEMPTS"],
                 "time": absolute(email.run_at),
             }
-            return words, email.error
+            return words, reason
         case State.IN_DOUBT:
             words = _("It may or may not have been sent: the connection or the worker broke off while sending.")
             return words, _("Look it up at %(provider)s before sending anything again.") % {"provider": provider}
         case State.FAILED:
-            return _("Not sent, and not tried any more."), email.error
+            return _("Not sent, and not tried any more."), reason
         case State.SUPPRESSED:
-            return _("Not sent: the address is refused."), email.error
+            return _("Not sent: the address is refused."), reason
         case State.SKIPPED:
-            return _("Not sent on purpose."), email.error
+            return _("Not sent on purpose."), reason
         case State.CANCELLED:
-            return _("Cancelled before it left."), email.error
-    return _("Too old to be of use, so it was not sent."), email.error
+            return _("Cancelled before it left."), reason
+    return _("Too old to be of use, so it was not sent."), reason
 
 
 def timeline(email: EmailLog) -> list[dict[str, Any]]:
@@ -109,6 +113,25 @@ def headers(email: EmailLog) -> list[tuple[str, str]]:
 
 def provider_label(key: str) -> str:
     return PROVIDERS[key].label if key in PROVIDERS else key or _("the provider")
+
+
+def person_url(email: EmailLog) -> str:
+    """The admin page of the person concerned, whatever model people are; "" where there is none."""
+    options = get_user_model()._meta
+    try:
+        name = f"admin:{options.app_label}_{options.model_name}_change"
+        return reverse(name, args=[email.user_id]) if email.user_id else ""
+    except NoReverseMatch:
+        return ""
+
+
+def field_label(name: str) -> str:
+    """A changed field's name as forms show it."""
+    try:
+        text = str(getattr(get_user_model()._meta.get_field(name), "verbose_name", name))
+    except FieldDoesNotExist:
+        text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def shown(value: Any) -> str:

@@ -30,10 +30,10 @@ class EmailKindSwitch(models.Model):
         return {kind.key for kind in KINDS.values() if kind.required or switches.get(kind.key, kind.on)}
 
     @classmethod
-    def add_missing(cls) -> None:
+    def add_missing(cls, using: str) -> None:
         """A row for every kind of the code, so that staff find them all in the admin."""
-        known = set(cls.objects.values_list("key", flat=True))
-        EmailKindSwitch.objects.bulk_create(
+        known = set(cls.objects.using(using).values_list("key", flat=True))
+        EmailKindSwitch.objects.using(using).bulk_create(
             [EmailKindSwitch(key=kind.key, enabled=kind.on) for kind in KINDS.values() if kind.key not in known],
             ignore_conflicts=True,
         )

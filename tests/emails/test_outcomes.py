@@ -1,6 +1,7 @@
 """What the end of an attempt means, and that nothing of a person or a key is kept of it."""
 
 import smtplib
+from socket import gaierror
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,15 @@ from anymail.exceptions import (
 )
 from anymail.message import AnymailRecipientStatus, AnymailStatus
 from django.core.mail import EmailMessage
-from urllib3.exceptions import MaxRetryError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from emails.outcomes import Verdict, explain, of_answer, of_error, scrub
 
@@ -44,6 +53,20 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
+POOL: Any = None
+NEVER_CONNECTED = (
+    NewConnectionError(POOL, "refused"),
+    NameResolutionError("host", POOL, gaierror()),
+    ConnectTimeoutError(),
+    SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired"),
+)
+
+
+def unreachable(reason: Exception) -> Exception:
+    """As requests wraps what urllib3 raises."""
+    return caused(AnymailRequestsAPIError("x"), ConnectionError(MaxRetryError(POOL, "/", reason)))
+
+
 def ses(code: str, status: int) -> Exception:
     cause = Exception()
     cause.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
@@ -59,9 +82,11 @@ def ses(code: str, status: int) -> Exception:
         (TypeError("a bug"), True, Verdict.AMBIGUOUS),
         (AnymailConfigurationError("no token"), False, Verdict.CONFIGURATION),
         (ImportError("boto3"), False, Verdict.CONFIGURATION),
-        (ConnectionRefusedError(), False, Verdict.TRANSIENT),
+        (ConnectionRefusedError(), False, Verdict.UNREACHABLE),
         (TimeoutError(), True, Verdict.AMBIGUOUS),
-        (caused(AnymailRequestsAPIError("x"), ConnectionError(MaxRetryError(None, "/"))), True, Verdict.TRANSIENT),  # type: ignore[arg-type]
+        *((unreachable(reason), True, Verdict.UNREACHABLE) for reason in NEVER_CONNECTED),
+        (unreachable(SSLError("bad record mac, while the answer was read")), True, Verdict.AMBIGUOUS),
+        (unreachable(ReadTimeoutError(POOL, "/", "")), True, Verdict.AMBIGUOUS),
         (caused(AnymailRequestsAPIError("x"), ConnectionError(ProtocolError("reset"))), True, Verdict.AMBIGUOUS),
         *((api_error(status), True, Verdict.PERMANENT) for status in (300, 400, 404, 405, 410, 413, 415, 422)),
         *((api_error(status), True, Verdict.CONFIGURATION) for status in (401, 402, 403)),
@@ -79,7 +104,7 @@ def ses(code: str, status: int) -> Exception:
         (smtplib.SMTPRecipientsRefused({"a@example.com": (451, b"later")}), False, Verdict.TRANSIENT),
         (smtplib.SMTPDataError(452, b"full"), True, Verdict.TRANSIENT),
         (smtplib.SMTPDataError(554, b"spam"), True, Verdict.PERMANENT),
-        (smtplib.SMTPServerDisconnected("gone"), False, Verdict.TRANSIENT),
+        (smtplib.SMTPServerDisconnected("gone"), False, Verdict.UNREACHABLE),
         (smtplib.SMTPServerDisconnected("gone"), True, Verdict.AMBIGUOUS),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),

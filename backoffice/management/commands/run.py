@@ -10,7 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-PATIENCE = 10.0  # Seconds that the two processes have to finish what they are at.
+# Seconds that the two processes have to finish what they are at: a worker that is shot leaves doubts behind.
+PATIENCE = settings.EMAIL_TIMEOUT_SECONDS + 10.0
 
 
 class Command(BaseCommand):
@@ -24,7 +25,8 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             raise CommandError("This is for development (DEBUG=true). In production run gunicorn and manage.py worker.")
         self.refuse_taken(port)
-        signal.signal(signal.SIGTERM, self.interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # The latter where the terminal is closed.
+            signal.signal(number, self.interrupt)
         web = self.start("runserver", f"127.0.0.1:{port}", "--skip-checks")
         worker = self.start("worker")
         try:
@@ -38,7 +40,7 @@ class Command(BaseCommand):
             name = "web server" if web.poll() is not None else "worker"
             raise CommandError(f"The {name} stopped by itself; its last lines above say why.")
         except KeyboardInterrupt:
-            self.stdout.write("\nStopping…")
+            self.stdout.write("\nStopping; the worker finishes what it is sending…")
         finally:
             self.stop(web, worker)
 

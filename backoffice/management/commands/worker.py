@@ -1,11 +1,14 @@
+import signal
 import threading
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 
 from emails import sweeper
+from emails.tasks import SLICE
 
 
 class Command(BaseCommand):
@@ -19,18 +22,27 @@ class Command(BaseCommand):
         thread = threading.Thread(target=self.sweep, args=[stop], name="sweeper", daemon=True)
         thread.start()
         try:
-            # Its signal handlers let the running task finish, a few seconds at most.
-            call_command(
-                "db_worker",
-                queue_name="*",
-                interval=interval,
-                startup_delay=False,
-                reload=False,
-                verbosity=0 if verbosity == 1 else verbosity,
-            )
+            if settings.TASK_BACKEND == "db":
+                # Its signal handlers let the running task finish, a few seconds at most.
+                call_command(
+                    "db_worker",
+                    queue_name="*",
+                    interval=interval,
+                    startup_delay=False,
+                    reload=False,
+                    verbosity=0 if verbosity == 1 else verbosity,
+                )
+            else:
+                self.wait_for_signal()
         finally:
             stop.set()
-            thread.join(timeout=10)
+            thread.join(timeout=SLICE + settings.EMAIL_TIMEOUT_SECONDS)
+
+    def wait_for_signal(self) -> None:
+        """Another engine runs the tasks elsewhere: only the sweeper has work here."""
+        stop = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+        signal.sigwait(stop)
 
     def sweep(self, stop: threading.Event) -> None:
         while not stop.is_set():

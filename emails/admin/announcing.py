@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -18,7 +17,20 @@ from emails.recording import recorded_by
 SEVERAL = 5  # More than these are counted instead of named.
 
 
-def announce(admin: "ModelAdmin[Any]", request: HttpRequest, response: HttpResponse) -> HttpResponse:
+class AnnouncingMixin:
+    """For any ModelAdmin whose saves, deletions or actions lead to emails: staff read afterwards which ones."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return announce(self, request, super().changeform_view(request, *args, **kwargs))  # type: ignore[misc]
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return announce(self, request, super().delete_view(request, *args, **kwargs))  # type: ignore[misc]
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return announce(self, request, super().changelist_view(request, *args, **kwargs))  # type: ignore[misc]
+
+
+def announce(admin: Any, request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Add a message for the emails that this request recorded; returns `response` as it is."""
     rows = recorded_by(current())
     if request.method != "POST" or not rows:
@@ -43,4 +55,4 @@ def words(row: Recorded, queued: bool, linked: bool) -> str:
     link = format_html('<a href="{}">{}</a>', url, kind) if linked else kind
     if queued:
         return format_html(_("Email queued: {} to {}."), link, ", ".join(row.to))
-    return format_html(_("Email not sent: {}. {}"), link, row.error)
+    return format_html(_("Email not sent: {}. {}"), link, _(row.error))
