@@ -4,9 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 run: $(BIN)/.installed .env ## Web server and worker, with sample people, at http://127.0.0.1:8000/admin/ (PORT= moves it)
-	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py demo
-	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py run
+	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py run --demo
 
 test: $(BIN)/.installed-dev ## The tests that need nothing but Python, on SQLite
 	@$(BIN)/python -m pytest -n auto -q $(TESTS)

@@ -1,7 +1,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -22,7 +23,7 @@ class PersonAdmin(AnnouncingMixin, UserAdmin[User]):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
-    list_display = ("username", "email", "full_name", "is_active", "is_staff", "last_login", "emails")
+    list_display = ("username", "email", "full_name", "is_active", "is_staff", "emails")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups", "language")
     list_per_page = 50
     show_full_result_count = False
@@ -97,3 +98,11 @@ class PersonAdmin(AnnouncingMixin, UserAdmin[User]):
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return announce(self, request, super().user_change_password(request, *args, **kwargs))
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class AnnouncingGroupAdmin(AnnouncingMixin, GroupAdmin):
+    """Django's own, which also tells whom the deletion of a group has told."""

@@ -25,6 +25,8 @@ def before_save(instance: User, using: str, update_fields: Iterable[str] | None)
         if reachable(instance.email):
             instance.welcomed_at = instance.welcomed_at or timezone.now()
         return
+    if old["welcomed_at"] and not instance.welcomed_at:
+        instance.welcomed_at = old["welcomed_at"]  # A stale instance must not make the welcome be forgotten.
     # What the database computes (F("login_count") + 1) is known after the save.
     later = {name for name, value in new.items() if hasattr(value, "resolve_expression")}
     known = {name: value for name, value in new.items() if name not in later}
@@ -45,7 +47,7 @@ def first_address(story: Story, now: Values) -> bool:
     return before is not None and not reachable(before) and reachable(now["email"]) and now["welcomed_at"] is None
 
 
-def after_save(instance: User, using: str, created: bool) -> None:
+def after_save(instance: User, using: str, created: bool, update_fields: Iterable[str] | None) -> None:
     """Record what the save has changed, or the welcome where it is a new person or has its first address."""
     becoming, instance.becoming = instance.becoming, None
     if created:
@@ -57,6 +59,9 @@ def after_save(instance: User, using: str, created: bool) -> None:
     if becoming is None:
         return
     story = open_story(using, instance.pk)
+    overtaken = any(becoming.get(name) != value for name, value in of_instance(instance, update_fields).items())
+    if overtaken or story.before.keys() & RELATIONS - becoming.keys():
+        becoming = {}  # Another receiver of pre_save had a hand in it.
     now = becoming or story.now()
     if now is None:
         return
@@ -77,11 +82,15 @@ def before_delete(pk: Any, using: str) -> None:
     story = story_of(using, pk)
     if story is not None and story.deleted is not None:
         return  # A model that extends User sends the signal for itself and for its parent.
+    # Here and not when it is gone: several people leave together, and the farewell to one may be by another of them.
+    current().forget_actor(pk)
     now = read(using, pk)
     if now is None:
         return
     if story is not None:
         story.retract(BEFORE, AFTER)
+        if not story.created:  # A farewell goes to the person as everybody outside knows it.
+            now |= {name: value for name, value in story.before.items() if name in now}
     farewell = begin(Story(using, pk, created=story is not None and story.created, deleted=now))
     if not farewell.created:  # Who was never there for anybody outside needs no farewell.
         tell_deletion_ahead(farewell, now)
@@ -90,7 +99,6 @@ def before_delete(pk: Any, using: str) -> None:
 def after_delete(pk: Any, using: str) -> None:
     story = story_of(using, pk)
     if story is not None and story.deleted is not None and not story.created and AFTER not in story.rows:
-        current().forget_actor(pk)
         tell_deletion(story)
 
 

@@ -76,14 +76,13 @@ def tell(
     values: Values,
     *,
     changes: dict[str, list[Any]] | None = None,
-    listed: set[str] | None = None,
     to: str | None = None,
     enabled: set[str],
 ) -> EmailLog:
     """Record an email of `kind` about the person with these `values`, or why none is sent. Never raises for its text.
 
-    `changes` goes to the log whole; the email lists those of its fields in `listed`. `to` is another address than
-    the person's own. `enabled` are the keys of the kinds that are switched on.
+    `changes` is what it tells of. `to` is another address than the person's own, which is told without the values.
+    `enabled` are the keys of the kinds that are switched on.
     """
     address = (values["email"] if to is None else to or "").strip()
     facts = Facts(
@@ -102,7 +101,7 @@ def tell(
             to=address,
             name=full_name(values),
             language=values["language"],
-            context={**context(values, changes or {}, listed or set()), "to_old_address": to is not None},
+            context={**context(values, changes or {}), "to_old_address": to is not None},
             facts=facts,
         )
         message.send()
@@ -126,7 +125,7 @@ def why_not(kind: EmailKind, address: str, enabled: set[str]) -> str | None:
     return None if reachable(address) else BAD_ADDRESS
 
 
-def context(values: Values, changes: dict[str, list[Any]], listed: set[str]) -> dict[str, Any]:
+def context(values: Values, changes: dict[str, list[Any]]) -> dict[str, Any]:
     """What the templates show: plain texts only, in the person's language."""
     with translation.override(values["language"]):
         return {
@@ -137,9 +136,9 @@ def context(values: Values, changes: dict[str, list[Any]], listed: set[str]) -> 
             "changes": [
                 {"label": label(name), "old": one_line(display(name, old)), "new": one_line(display(name, new))}
                 for name, (old, new) in changes.items()
-                if name in listed - {"password", "is_active"}  # These two the templates put into words.
+                if name not in {"password", "is_active"}  # These two the templates put into words.
             ],
-            "password": changes["password"][1] if "password" in listed else "",
+            "password": changes.get("password", ["", ""])[1],
         }
 
 

@@ -30,7 +30,11 @@ class User(AbstractUser):
         error_messages={"unique": _("Another person already has this email address.")},
     )
     language = models.CharField(
-        _("language"), max_length=15, choices=languages, default="en", help_text=_("Emails are written in it.")
+        _("language"),
+        max_length=15,
+        choices=languages,
+        default="en",
+        help_text=_("The language of this person's emails."),
     )
     welcomed_at = models.DateTimeField(null=True, editable=False)  # When the welcome was recorded; there is only one.
 

@@ -31,13 +31,16 @@ def listen_to(sender: type[Any], **kwargs: Any) -> None:
 
 
 def person_pre_save(sender: type[Any], instance: Any, raw: bool, using: str, update_fields: Any, **kwargs: Any) -> None:
+    instance.from_fixture = raw  # A fixture's groups follow without saying that they come from one.
     if not raw:
         changes.before_save(instance, using, update_fields)
 
 
-def person_post_save(sender: type[Any], instance: Any, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
+def person_post_save(
+    sender: type[Any], instance: Any, created: bool, raw: bool, using: str, update_fields: Any, **kwargs: Any
+) -> None:
     if not raw:
-        changes.after_save(instance, using, created)
+        changes.after_save(instance, using, created, update_fields)
 
 
 def person_pre_delete(sender: type[Any], instance: Any, using: str, **kwargs: Any) -> None:
@@ -51,6 +54,8 @@ def person_post_delete(sender: type[Any], instance: Any, using: str, **kwargs: A
 def person_m2m_changed(
     sender: type[Any], instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **kwargs: Any
 ) -> None:
+    if getattr(instance, "from_fixture", False):
+        return
     relation = "groups" if sender is User.groups.through else "user_permissions"
     if reverse and pk_set is None:  # group.user_set.clear(): the signal does not say whose group it was.
         people = set(instance.user_set.using(using).values_list("pk", flat=True)) if action == "pre_clear" else None

@@ -1,7 +1,5 @@
 """Which emails tell a person's story: one that lists the net change, under the name of its weightiest part."""
 
-from typing import Any
-
 from accounts.emails import (
     ACCESS_CHANGED,
     ACCOUNT_DELETED,
@@ -31,29 +29,33 @@ def tell_creation(story: Story, now: Values) -> None:
 def tell_change(story: Story, now: Values, phase: str) -> None:
     """Record what the person is told before the save (the notice) or after it (everything else)."""
     changes = story.net(now)
-    enabled = story.enabled
-    kinds = told_by(changes, enabled)
-    story.retract(phase)
-    if not kinds:
-        story.retract(BEFORE)
-        return
-    listed = {name for kind, names in kinds if kind.key in enabled for name in names}
-    kind = next((kind for kind, _ in kinds if kind.key in enabled), kinds[0][0])
-    facts: dict[str, Any] = {"changes": changes, "listed": listed, "enabled": enabled}
-    if phase == BEFORE:
-        if kind is UPDATE_NOTICE:
-            story.recorded(phase, tell(kind, now, **facts))
-        return
-    if kind is not UPDATE_NOTICE:
-        story.retract(BEFORE)
-        story.recorded(phase, tell(kind, now, **facts))
-    elif ACCOUNT_UPDATED.key in enabled:
-        story.recorded(phase, tell(ACCOUNT_UPDATED, now, **facts))
+    kinds = told_by(changes, story.enabled)
+    listed = {name for kind, names in kinds if kind.key in story.enabled for name in names}
+    told = [(kind, listed) for kind, _ in kinds if kind.key in story.enabled][:1]
+    told += [(kind, names) for kind, names in kinds if kind.key not in story.enabled]  # Recorded as skipped.
+    noticed = any(kind is UPDATE_NOTICE for kind, _ in told)
+    story.retract(phase, *([] if noticed else [BEFORE]))
+    for kind, names in told:
+        if (kind is UPDATE_NOTICE) == (phase == BEFORE):
+            record(story, kind, now, {name: changes[name] for name in names}, phase)
+    if phase == AFTER:
+        tell_beside(story, now, changes, notice=noticed)
+
+
+def tell_beside(story: Story, now: Values, changes: Changes, *, notice: bool) -> None:
+    """What goes out beside the one email: the report that follows a notice, and word to the old address."""
+    if notice and {UPDATE_NOTICE.key, ACCOUNT_UPDATED.key} <= story.enabled:
+        record(story, ACCOUNT_UPDATED, now, changes, AFTER)
     old_address = story.before.get("email")
     if "email" in changes and old_address:
         # Where the account is in other hands, the old address is the only one that still reaches its owner. What
         # else changed is not its business any more, nor is the new address in full.
-        story.recorded(phase, tell(EMAIL_CHANGED, now, changes=changes, to=old_address, enabled=enabled))
+        record(story, EMAIL_CHANGED, now, {"email": changes["email"]}, AFTER, to=old_address)
+
+
+def record(story: Story, kind: EmailKind, now: Values, changes: Changes, phase: str, to: str | None = None) -> None:
+    email = tell(kind, now, changes=changes, to=to, enabled=story.enabled)
+    story.recorded(phase, email)
 
 
 def told_by(changes: Changes, enabled: set[str]) -> list[tuple[EmailKind, set[str]]]:

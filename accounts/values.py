@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import connections
 from django.db.models import Field
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from accounts.models import User, languages
@@ -24,11 +25,12 @@ Values = dict[str, Any]
 def read(using: str, pk: Any, relations: Iterable[str] = (), *, lock: bool = False) -> Values | None:
     """The person's values as they stand in the database now, or None where there is no such person.
 
-    `lock` holds the row until the transaction ends, so that the old value told is the one that is replaced.
+    `lock` holds the row until the transaction ends, so that the old value told is the one that is replaced. It is the
+    lock that an UPDATE takes: a stronger one would wait for those who refer to the person as the actor of theirs.
     """
     people = User._base_manager.using(using).filter(pk=pk)
     if lock and connections[using].in_atomic_block:
-        people = people.select_for_update()
+        people = people.select_for_update(no_key=True)
     values: Values | None = people.values("pk", "welcomed_at", *COLUMNS).first()
     if values is not None:
         for name in relations:
@@ -52,7 +54,18 @@ def of_instance(instance: User, update_fields: Iterable[str] | None) -> Values:
     written = set(COLUMNS) - instance.get_deferred_fields()
     if update_fields is not None:
         written &= set(update_fields)
-    return {name: getattr(instance, name) for name in written}
+    return {name: as_stored(name, getattr(instance, name)) for name in written}
+
+
+def as_stored(name: str, value: Any) -> Any:
+    """A value as the database will give it back: "False" for a flag, a UUID or a lazy text for a name."""
+    if hasattr(value, "resolve_expression"):
+        return value
+    try:
+        value = User._meta.get_field(name).to_python(value)  # type: ignore[union-attr]
+    except ValidationError:
+        return value  # The save will say so.
+    return str(value) if isinstance(value, Promise) else value
 
 
 def differ(name: str, old: Any, new: Any) -> bool:
@@ -70,7 +83,7 @@ def reachable(address: str) -> bool:
         validate_email((address or "").strip())
     except ValidationError:
         return False
-    return True
+    return "[" not in address  # ada@[127.0.0.1] is an address that no provider sends to.
 
 
 def normal(address: str) -> str:

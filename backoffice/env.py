@@ -4,9 +4,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -24,7 +26,19 @@ class Env:
     @classmethod
     def load(cls, path: Path) -> "Env":
         """The process environment, completed by the `.env` file at `path` (what is set already wins)."""
+        if not path.exists() and path.name != ".env":
+            raise malformed("ENV_FILE", "the path of a readable text file", "/etc/backoffice.env")
         if path.is_file():
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ImproperlyConfigured(
+                    f"{path.name} can't be read as UTF-8 text: {type(error).__name__}"
+                ) from error
+            for number, line in enumerate(lines, 1):
+                # django-environ would log such a line whole, secret and all, and go on without it.
+                if not re.match(r"\s*(#|$)|(export )?[A-Za-z_]\w*=", line):
+                    raise ImproperlyConfigured(f"{path.name}, line {number}: write NAME=value, without blanks around =")
             environ.Env.read_env(path)
         return cls(os.environ)
 
@@ -90,6 +104,23 @@ class Env:
         if not valid:
             raise malformed(name, "an absolute URL without a path", example)
         return value.rstrip("/")
+
+    def sender(self, name: str, *, default: str | None) -> str:
+        """An address that mail can come from, with or without a name."""
+        example = "Backoffice <backoffice@example.com>"
+        value = self.text(name, default=default, shape="the address that mail comes from", example=example)
+        parsed = getaddresses([value])
+        if len(parsed) != 1 or not re.fullmatch(r"[^@\s]+@[^@\s]+", parsed[0][1]):
+            raise malformed(name, "one email address, with or without a name", example)
+        return value
+
+    def time_zone(self, name: str, *, default: str) -> str:
+        value = self.get(name) or default
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise malformed(name, "the name of a time zone", "Europe/Berlin") from error
+        return value
 
     def database(self, name: str, *, default: str) -> dict[str, Any]:
         """A Django DATABASES entry. SQLite writes wait for their turn (WAL, IMMEDIATE) instead of failing as locked."""

@@ -108,7 +108,7 @@ LOGIN_URL = "admin:login"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-TIME_ZONE = env.text("TIME_ZONE", default="UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
 USE_TZ = True
 
 # Static files --------------------------------------------------------------------------------------------------------
@@ -135,13 +135,8 @@ PROVIDER = PROVIDERS[
 ]
 for variable in PROVIDER.required:
     env.text(variable, shape=f"{PROVIDER.label} can't send without it", example=PROVIDER.example(variable))
-DEFAULT_FROM_EMAIL = env.text(
-    "DEFAULT_FROM_EMAIL",
-    default="Backoffice <backoffice@localhost>" if DEBUG else None,
-    shape="the sender of all mail",
-    example="Backoffice <backoffice@example.com>",
-)
-SERVER_EMAIL = env.text("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="Backoffice <backoffice@localhost>" if DEBUG else None)
+SERVER_EMAIL = env.sender("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
 EMAIL_TIMEOUT_SECONDS = env.integer("EMAIL_TIMEOUT", default=30, most=600)
 ANYMAIL: dict[str, Any] = {
     "REQUESTS_TIMEOUT": EMAIL_TIMEOUT_SECONDS,

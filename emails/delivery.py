@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,6 +26,7 @@ from emails.sending import Sender
 
 logger = logging.getLogger(__name__)
 
+LOOK = 0.5  # Seconds until the next look for due messages while some are on their way.
 BACK_OFF, BACK_OFF_MOST = timedelta(seconds=30), timedelta(hours=1)
 PATIENCE = timedelta(minutes=1)  # Until the next try where the message itself is not at fault.
 UNTRIED = {Verdict.UNREACHABLE, Verdict.THROTTLED, Verdict.CONFIGURATION}  # Ends that do not count as an attempt.
@@ -80,7 +81,7 @@ class Drain:
                 self.launch()
             if not self.flying:
                 return settled
-            done, _ = wait(self.flying, timeout=self.lease.total_seconds() / 3, return_when=FIRST_COMPLETED)
+            done, _ = wait(self.flying, timeout=LOOK, return_when=FIRST_COMPLETED)
             self.collect(done)
             settled += self.settle()
             self.renew()
@@ -96,14 +97,27 @@ class Drain:
 
     def launch(self) -> None:
         """Fence as many messages as threads are free, commit that, and let them leave."""
-        free = min(self.concurrency - len(self.flying), len(self.claimed))
-        batch = [self.claimed.popleft() for _ in range(free)]
+        batch = self.next(self.concurrency - len(self.flying))
         if not batch:
             return
         with transaction.atomic(durable=True):
             fenced = EmailLog.objects.fence(batch, self.lease, self.provider.key)
         for email in fenced:
             self.flying[self.pool.submit(self.sender.send, email, self.provider)] = email
+
+    def next(self, free: int) -> list[EmailLog]:
+        """Up to `free` claimed messages, one per address at a time: a farewell must not overtake the notice of it."""
+        busy = {address for email in self.flying.values() for address in addresses(email)}
+        batch: list[EmailLog] = []
+        kept: list[EmailLog] = []
+        for email in self.claimed:
+            if len(batch) < free and busy.isdisjoint(addresses(email)):
+                batch.append(email)
+            else:
+                kept.append(email)
+            busy |= addresses(email)
+        self.claimed = deque(kept)
+        return batch
 
     def renew(self) -> None:
         """Keep the leases of messages whose call, or whose turn, takes long: time-outs of HTTP are per read."""
@@ -128,11 +142,29 @@ class Drain:
                 logger.warning("delivery.database_away error=%s", type(error).__name__)
                 connections[EmailLog.objects.db].close()
                 time.sleep(0.5)
+            except DatabaseError:
+                logger.exception("delivery.outcome_refused")
+                return self.settle_one_by_one()
+
+    def settle_one_by_one(self) -> int:
+        """Where the database refuses a batch, one odd answer of a provider must not cost the others theirs."""
+        written = 0
+        for email, outcome in self.ended:
+            try:
+                written += write([(email, outcome)])
+            except DatabaseError as error:
+                written += write([(email, Outcome(Verdict.AMBIGUOUS, type(error).__name__, "Its answer was odd."))])
+        self.ended.clear()
+        return written
 
     def release(self, emails: Iterable[EmailLog]) -> None:
         """Give back messages that were claimed, but did not get their turn."""
         for token in {email.attempt_token for email in emails}:
             EmailLog.objects.held_under(token, State.CLAIMED).update(state=State.QUEUED, lease_until=None)
+
+
+def addresses(email: EmailLog) -> set[str]:
+    return {recipient.address for recipient in email.recipients.all()}
 
 
 def write(ended: Iterable[tuple[EmailLog, Outcome]]) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
+
 
 @dataclass(frozen=True)
 class EmailKind:
@@ -27,4 +29,4 @@ def register(*kinds: EmailKind) -> None:
 
 def label(key: str) -> str:
     """How staff read a row's kind, also where it is none or one of an older version."""
-    return KINDS[key].label if key in KINDS else key or "Other mail"
+    return str(KINDS[key].label) if key in KINDS else key or gettext("Other mail")

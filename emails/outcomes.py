@@ -7,14 +7,37 @@ answer is taken at its word; anything else after it left is ambiguous, and never
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from smtplib import SMTPAuthenticationError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from smtplib import (
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPNotSupportedError,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
 from socket import gaierror
 from typing import Any
 
-from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
+from anymail.exceptions import (
+    AnymailAPIError,
+    AnymailInvalidAddress,
+    AnymailRecipientsRefused,
+    AnymailUnsupportedFeature,
+)
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
+
+from emails.payload import storable
+
+# What the provider says of itself and not of the message: an operator has to act, and no attempt is counted.
+CONFIGURATION_CODES = {
+    *("SendingPausedException", "AccountSuspendedException", "MailFromDomainNotVerifiedException"),  # Amazon SES
+    *("10", "400", "401", "405"),  # Postmark: bad token, unknown or unconfirmed sender, no credits
+}
+SENDER_REFUSED = {530, 535, 538, 550, 553}  # SMTP: sign in first, or not with this sender
 
 
 class Verdict(Enum):
@@ -74,12 +97,18 @@ def judge(error: Exception, handed_over: bool) -> Verdict:
             return Verdict.TRANSIENT if error.smtp_code < 500 else Verdict.CONFIGURATION
         case SMTPRecipientsRefused():
             return Verdict.TRANSIENT if any(code < 500 for code, _ in error.recipients.values()) else Verdict.REFUSED
+        case SMTPConnectError() | SMTPHeloError():
+            return Verdict.UNREACHABLE if error.smtp_code < 500 else Verdict.CONFIGURATION
+        case SMTPSenderRefused() if error.smtp_code in SENDER_REFUSED:
+            return Verdict.CONFIGURATION
+        case SMTPNotSupportedError():
+            return Verdict.PERMANENT if "SMTPUTF8" in str(error) else Verdict.CONFIGURATION
         case SMTPResponseException():
             return Verdict.TRANSIENT if error.smtp_code < 500 else Verdict.PERMANENT
         case ImproperlyConfigured() | ImportError():
             return Verdict.AMBIGUOUS if handed_over else Verdict.CONFIGURATION
         case AnymailAPIError() if status is not None:
-            return of_status(status)
+            return Verdict.CONFIGURATION if provider_code(error) in CONFIGURATION_CODES else of_status(status)
     if not handed_over:
         return Verdict.UNREACHABLE if isinstance(error, OSError | SMTPException) else Verdict.PERMANENT
     return Verdict.UNREACHABLE if never_connected(error) else Verdict.AMBIGUOUS
@@ -124,6 +153,18 @@ def status_code(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
+def provider_code(error: Exception) -> str:
+    """The provider's own code for what is wrong, or ""."""
+    answer = getattr(error.__cause__, "response", None)
+    if isinstance(answer, dict):
+        return str(answer.get("Error", {}).get("Code", ""))
+    try:
+        body = error.response.json()  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):
+        return ""
+    return str(body.get("ErrorCode", "")) if isinstance(body, dict) else ""
+
+
 def explain(error: Exception) -> str:
     """The provider's words without addresses and keys; never the whole exception, which quotes the request."""
     response = getattr(error, "response", None)
@@ -137,12 +178,14 @@ def explain(error: Exception) -> str:
         words = f"{response.get('Error', {}).get('Code', '')}: {response.get('Error', {}).get('Message', '')}"
     elif isinstance(error, OSError) and error.__cause__ is None and error.strerror:
         words = error.strerror
+    elif isinstance(error, AnymailInvalidAddress | AnymailUnsupportedFeature):
+        words = str(error.args[0]) if error.args else ""
     elif isinstance(error, ValueError | ImproperlyConfigured) and not hasattr(error, "payload"):
         words = str(error)
     elif isinstance(error.__cause__, Exception):
         words = type(error.__cause__).__name__
     else:
-        words = str(getattr(error, "args", ("",))[0]) if hasattr(error, "payload") and error.args else ""
+        words = str(error.args[0]) if error.args else ""
     return scrub(words)
 
 
@@ -152,6 +195,7 @@ def as_text(said: Any) -> str:
 
 def scrub(words: str) -> str:
     """The first 500 characters, addresses and anything that looks like a key masked."""
+    words = storable(words)
     words = re.sub(r"[^\s@\"'<>:,;()\[\]{}]+@[\w.-]+", "•••@•••", words)
     words = re.sub(r"[A-Za-z0-9_+/=-]{24,}", "••••", words)
     return " ".join(words.split())[:500]
@@ -161,6 +205,6 @@ def statuses(message: EmailMessage) -> dict[str, tuple[str, str]]:
     """Bare address in lower case → (message id, status), as far as the provider has told."""
     status = getattr(message, "anymail_status", None)
     return {
-        address.lower(): (str(told.message_id or "")[:255], told.status or "unknown")
+        address.lower(): (storable(str(told.message_id or ""))[:255], told.status or "unknown")
         for address, told in (status.recipients.items() if status else ())
     }

@@ -52,6 +52,11 @@ class Payload:
 def dump(message: EmailMessage) -> Payload:
     """Take a message apart. Raises UnstorableMessage for what would be lost, or would inject a header."""
     refuse_overrides(message)
+    if not isinstance(message.body, str | Promise):
+        raise UnstorableMessage(f"The body is {type(message.body).__name__}: give it as text.")
+    metadata = getattr(message, "metadata", UNSET)
+    if isinstance(metadata, Mapping) and "ref" in metadata:
+        raise UnstorableMessage('metadata["ref"] is taken by the log\'s own reference: name yours otherwise.')
     body, alternatives = plain(message.body), list(getattr(message, "alternatives", []))
     text = body if message.content_subtype == "plain" else ""
     html = next((c for c, mimetype in alternatives if mimetype == "text/html" and isinstance(c, str | Promise)), "")
@@ -112,10 +117,13 @@ def load(payload: Payload) -> AnymailMessage:
 
 
 def refuse_overrides(message: EmailMessage) -> None:
-    if type(message).message is not EmailMessage.message:
-        raise UnstorableMessage(
-            f"{type(message).__name__} overrides message(), which can't be recorded: set headers and attributes."
-        )
+    for name in ("message", "recipients"):
+        if getattr(type(message), name) is not getattr(EmailMessage, name):
+            raise UnstorableMessage(
+                f"{type(message).__name__} overrides {name}(), which can't be recorded: set headers and attributes."
+            )
+    if any(name.lower() == "bcc" for name in message.extra_headers):
+        raise UnstorableMessage("A Bcc header would be seen by everybody: use the bcc argument.")
     for name, usual in (("mixed_subtype", "mixed"), ("alternative_subtype", "alternative")):
         if getattr(message, name, usual) != usual:
             raise UnstorableMessage(f"{name} can't be recorded (Django 6 does not send it either): leave it unset.")
@@ -134,10 +142,10 @@ def header(name: str, value: Any) -> str:
 def addresses(field: str, values: Any) -> list[str]:
     if isinstance(values, str | Promise):
         raise UnstorableMessage(f'"{field}" must be a list of addresses, not a text.')
-    texts = [header(field, value) for value in values]
+    texts = [header(field, value) for value in values if value]  # Django sends to those that are not empty.
     for text in texts:
         parsed = getaddresses([text])
-        if field != "reply_to" and (len(parsed) != 1 or not well_formed(parsed[0][1])):
+        if field != "reply_to" and (len(parsed) != 1 or text.endswith(";") or not well_formed(parsed[0][1])):
             raise UnstorableMessage(f'"{field}" holds something that is not one email address like ada@example.com.')
     return texts
 

@@ -1,6 +1,7 @@
 """The email service providers: the one table of what is known of each, and a connection to the chosen one."""
 
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import Any
 
 import django
@@ -20,6 +21,7 @@ class Provider:
     backend: str
     required: tuple[str, ...] = ()  # Variables without which it can't send.
     prefix: str = ""  # Variables that start so are Anymail's settings of this provider.
+    single_tag: bool = False  # Takes no second tag: a caller's own then leaves no room for our reference.
     reports: bool = True  # Tells by webhook what became of a message.
     ref_in: str = "metadata"  # Where our opaque reference travels: "metadata", "tags" or "" (the Message-ID).
 
@@ -61,7 +63,7 @@ PROVIDERS = {
         anymail("mailjet", "Mailjet", "API_KEY", "SECRET_KEY"),
         anymail("mailtrap", "Mailtrap", "API_TOKEN"),
         anymail("mandrill", "Mandrill", "API_KEY"),
-        anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags"),
+        anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags", single_tag=True),
         anymail("postmark", "Postmark", "SERVER_TOKEN"),
         anymail("resend", "Resend", "API_KEY"),
         anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID", reports=False),
@@ -85,8 +87,19 @@ def connection(provider: Provider) -> BaseEmailBackend:
     backend = import_string(provider.backend)
     # Django 6.1 deprecates backends without an alias; 5.2 ignores the argument. (docs: topics/email, MAILERS)
     alias = {"alias": provider.key} if django.VERSION >= (6, 1) else {}
-    connection: BaseEmailBackend = noting_hand_over(backend)(**alias, **settings.EMAILS["OPTIONS"])
+    connection: BaseEmailBackend = noting_hand_over(backend)(**alias, **options(provider))
     return connection
+
+
+def options(provider: Provider) -> dict[str, Any]:
+    """What the provider's backend is made with, beside the settings that it finds in ANYMAIL by itself."""
+    if provider.key != "amazon_ses":
+        return dict(settings.EMAILS["OPTIONS"]) if provider.key == active().key else {}
+    params = settings.ANYMAIL.get("AMAZON_SES_CLIENT_PARAMS", {})
+    timeout = settings.ANYMAIL["REQUESTS_TIMEOUT"]
+    # botocore posts up to three times by itself, and SES has no key by which it would know (botocore, "Retries").
+    config = {"connect_timeout": timeout, "read_timeout": timeout, **params.get("config", {})}
+    return {"client_params": {**params, "config": {**config, "retries": {"total_max_attempts": 1}}}}
 
 
 def noting_hand_over(backend: type[Any]) -> type[Any]:
@@ -110,10 +123,17 @@ def mark(message: EmailMessage, provider: Provider, ref: str, kind: str) -> None
         # One tag is all that some providers take, and the caller's own comes first.
         message.tags = tags or ([kind] if kind else [])  # type: ignore[attr-defined]
     elif provider.ref_in == "tags":
-        message.tags = [*tags, ref]  # type: ignore[attr-defined]
+        message.tags = tags if tags and provider.single_tag else [*tags, ref]  # type: ignore[attr-defined]
     elif "message-id" not in {name.lower() for name in message.extra_headers}:
-        domain = message.from_email.rpartition("@")[2].strip("> ") or "localhost"
-        message.extra_headers["Message-ID"] = f"<{ref}@{domain}>"
+        message.extra_headers["Message-ID"] = f"<{ref}@{domain_of(message.from_email)}>"
+
+
+def domain_of(sender: str) -> str:
+    """The sender's domain as a Message-ID may have it, in ASCII."""
+    try:
+        return parseaddr(sender)[1].rpartition("@")[2].encode("idna").decode() or "localhost"
+    except UnicodeError:
+        return "localhost"
 
 
 def given(message: EmailMessage, name: str, default: Any) -> Any:

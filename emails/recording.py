@@ -104,10 +104,16 @@ def row(message: EmailMessage, payload: Payload, cause: Cause) -> EmailLog:
 
 def addressed(email: EmailLog, message: EmailMessage) -> list[EmailRecipient]:
     return [
-        EmailRecipient(email=email, field=field, formatted=str(value), address=getaddresses([str(value)])[0][1].lower())
+        EmailRecipient(email=email, field=field, formatted=str(value), address=bare(str(value)))
         for field in ("to", "cc", "bcc")
         for value in getattr(message, field)
+        if value
     ]
+
+
+def bare(formatted: str) -> str:
+    """The address alone, as it is looked up."""
+    return getaddresses([formatted])[0][1].lower()[:320]
 
 
 def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:

@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(2)
             return
         if isinstance(fault, int):
-            self.answer(fault, {"ErrorCode": 10, "Message": f"Refused <linus@example.com> with {fault}"})
+            self.answer(fault, {"ErrorCode": 300, "Message": f"Refused <linus@example.com> with {fault}"})
         elif fault == "garbage":
             self.answer(200, None)
         else:

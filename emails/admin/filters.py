@@ -14,7 +14,15 @@ from emails.models import Delivery, EmailLog, State
 from emails.providers import PROVIDERS
 
 
-class StatusFilter(admin.SimpleListFilter):
+class StaticFilter(admin.SimpleListFilter):
+    """A filter that takes its own choices and ignores anything else in the address bar."""
+
+    def value(self) -> str | None:
+        value = super().value()
+        return value if value in {str(key) for key, _label in self.lookup_choices} else None
+
+
+class StatusFilter(StaticFilter):
     title = _("status")
     parameter_name = "status"
 
@@ -31,7 +39,7 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset.with_status(value) if value else queryset  # type: ignore[no-any-return]
 
 
-class KindFilter(admin.SimpleListFilter):
+class KindFilter(StaticFilter):
     title = _("kind")
     parameter_name = "kind"
 
@@ -43,7 +51,7 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(kind="" if value == "other" else value) if value else queryset
 
 
-class ProviderFilter(admin.SimpleListFilter):
+class ProviderFilter(StaticFilter):
     title = _("provider")
     parameter_name = "provider"
 
@@ -54,7 +62,7 @@ class ProviderFilter(admin.SimpleListFilter):
         return queryset.filter(provider=self.value()) if self.value() else queryset
 
 
-class WindowFilter(admin.SimpleListFilter):
+class WindowFilter(StaticFilter):
     title = _("time")
     parameter_name = "window"
 
@@ -68,6 +76,4 @@ class WindowFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[EmailLog]) -> QuerySet[EmailLog]:
         value = self.value()
-        if value is None or not value.isdecimal():
-            return queryset
-        return queryset.filter(created_at__gte=timezone.now() - timedelta(hours=min(int(value), 24 * 30)))
+        return queryset.filter(created_at__gte=timezone.now() - timedelta(hours=int(value))) if value else queryset

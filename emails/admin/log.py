@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -47,7 +49,10 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
         if not term:
             return queryset, False
         recipients = EmailRecipient.objects.filter(email=OuterRef("pk"))
-        by_id = Q(message_id=term) | Exists(recipients.filter(message_id=term))
+        ids = {term, term.strip("<>"), f"<{term}>"}  # Some providers' ids have the brackets, some have none.
+        by_id = Q(message_id__in=ids) | Exists(recipients.filter(message_id__in=ids))
+        if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", term.lower()):
+            return queryset.filter(Q(ref=term) | by_id), False
         if term.startswith("<"):
             found: Any = by_id
         elif "@" in term and " " not in term:
@@ -78,8 +83,11 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
     @admin.display(description=_("message"))
     def message(self, email: EmailLog) -> str:
         to = ", ".join(recipient.address for recipient in email.recipients.all()) or email.user_label or "–"
+        reason = gettext(email.error) if email.error else ""
         return format_html(
-            '<span class="log-to">{}</span> <span class="log-subject">{}</span>', to, email.subject or email.error
+            '<span class="log-to">{}</span> <span class="log-subject">{}</span>',
+            to,
+            email.subject or reason,
         )
 
     @admin.display(description=_("kind"), ordering="kind")

@@ -8,7 +8,7 @@ class EmailKindSwitch(models.Model):
     """Whether a kind of email is sent. A kind without a row here is as its code says."""
 
     key = models.CharField(_("kind"), max_length=40, unique=True)
-    enabled = models.BooleanField(_("is sent"), default=True)
+    enabled = models.BooleanField(_("on"), default=True)
 
     class Meta:
         verbose_name = _("email kind")

@@ -42,7 +42,7 @@ def message(kind: EmailKind, **differences: Any) -> Any:
         to=values["email"],
         name=f"{values['first_name']} {values['last_name']}",
         language=values["language"],
-        context={**context(values, CHANGES, set(CHANGES)), "to_old_address": False},
+        context={**context(values, CHANGES), "to_old_address": False},
         facts=Facts(),
     )
 

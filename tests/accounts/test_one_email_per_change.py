@@ -103,15 +103,38 @@ def test_a_kind_that_is_off_is_recorded_as_skipped(commit: Commit, linus: User) 
     assert email.changes == {"first_name": ["Linus", "Leo"]}
 
 
-def test_fields_of_a_kind_that_is_off_are_not_told_in_another(commit: Commit, linus: User) -> None:
+def test_each_kind_that_is_off_is_recorded_for_itself_beside_the_email(commit: Commit, linus: User) -> None:
     switch("access_changed", False)
     linus.first_name, linus.is_staff = "Leo", True
     with commit():
         linus.save()
-    email = newest()
-    assert email.kind == "update_notice"
-    assert set(email.changes) == {"first_name", "is_staff"}
-    assert "Staff" not in email.text
+    told = {email.kind: email for email in EmailLog.objects.all()}
+    assert {kind: (email.state, email.changes) for kind, email in told.items()} == {
+        "update_notice": ("queued", {"first_name": ["Linus", "Leo"]}),
+        "access_changed": ("skipped", {"is_staff": [False, True]}),
+    }
+    assert "Staff" not in told["update_notice"].text
+
+
+def test_all_kinds_off_are_all_recorded(commit: Commit, linus: User) -> None:
+    switch("access_changed", False)
+    switch("update_notice", False)
+    linus.first_name, linus.is_staff = "Leo", True
+    with commit():
+        linus.save()
+    assert {(email.kind, email.state) for email in EmailLog.objects.all()} == {
+        ("update_notice", "skipped"),
+        ("access_changed", "skipped"),
+    }
+
+
+def test_what_goes_to_the_old_address_tells_of_the_address_alone(commit: Commit, linus: User) -> None:
+    linus.first_name, linus.email = "Leo", "leo@example.com"
+    with commit():
+        linus.save()
+    old = EmailLog.objects.get(recipients__address="linus@example.com")
+    assert set(old.changes) == {"email"}
+    assert "Leo" not in old.text.replace("Hello Leo", "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 import secrets
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 from django.conf import settings
@@ -33,15 +35,19 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             raise CommandError("The demo creates an admin and sample people: it only runs where DEBUG=true.")
         if User.objects.exists():
-            self.stdout.write("There are people here already. Forgot the password? manage.py changepassword USERNAME")
+            self.stdout.write(
+                "There are people here already. Forgot a password? .venv/bin/python manage.py changepassword USERNAME"
+            )
             return
         password = secrets.token_urlsafe(9)
         with transaction.atomic():
             User.objects.create_superuser(ADMIN, "admin@example.com", password, first_name="Alex", last_name="Admin")
             people = self.people()
         self.history(people)
-        # Sent before the password is printed, so that the console provider's output does not bury it.
-        delivery.drain(seconds=10)
+        # Quietly: two thousand lines from the console provider would bury the password.
+        with redirect_stdout(StringIO()):
+            sent, _ = delivery.drain(seconds=10)
+        self.stdout.write(f"Sample people are here, and {sent} emails about them were sent.")
         self.stdout.write(self.style.SUCCESS(f"\n  Sign in as {ADMIN} with the password {password}\n"))
 
     def people(self) -> dict[str, User]:

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 # Seconds that the two processes have to finish what they are at: a worker that is shot leaves doubts behind.
@@ -20,11 +21,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         default = int(os.environ.get("PORT") or 8000)
         parser.add_argument("--port", type=int, default=default, help="The web server's port (%(default)s)")
+        parser.add_argument("--demo", action="store_true", help="First migrate, and fill an empty database with a demo")
 
-    def handle(self, *args: Any, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, demo: bool, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("This is for development (DEBUG=true). In production run gunicorn and manage.py worker.")
         self.refuse_taken(port)
+        if demo:
+            call_command("migrate", verbosity=0)
+            call_command("demo")
         for number in (signal.SIGTERM, signal.SIGHUP):  # The latter where the terminal is closed.
             signal.signal(number, self.interrupt)
         web = self.start("runserver", f"127.0.0.1:{port}", "--skip-checks")
@@ -56,7 +61,8 @@ class Command(BaseCommand):
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         # Sessions of their own: Ctrl-C in the terminal reaches this process alone, which then stops both in order.
-        return subprocess.Popen([sys.executable, sys.argv[0], *arguments], start_new_session=True)
+        environment = {**os.environ, "DJANGO_RUNSERVER_HIDE_WARNING": "true"}
+        return subprocess.Popen([sys.executable, sys.argv[0], *arguments], env=environment, start_new_session=True)
 
     def wait_for(self, port: int, web: "subprocess.Popen[bytes]") -> None:
         for _ in range(150):

@@ -1,14 +1,18 @@
+import logging
 import signal
 import threading
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from emails import sweeper
 from emails.tasks import SLICE
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -23,20 +27,24 @@ class Command(BaseCommand):
         thread.start()
         try:
             if settings.TASK_BACKEND == "db":
-                # Its signal handlers let the running task finish, a few seconds at most.
-                call_command(
-                    "db_worker",
-                    queue_name="*",
-                    interval=interval,
-                    startup_delay=False,
-                    reload=False,
-                    verbosity=0 if verbosity == 1 else verbosity,
-                )
+                self.run_tasks(interval, 0 if verbosity == 1 else verbosity)
             else:
                 self.wait_for_signal()
         finally:
             stop.set()
             thread.join(timeout=SLICE + settings.EMAIL_TIMEOUT_SECONDS)
+
+    def run_tasks(self, interval: float, verbosity: int) -> None:
+        """The task engine's worker, until a signal; its handlers let the running task finish, some seconds at most."""
+        options = {"queue_name": "*", "interval": interval, "startup_delay": False, "reload": False}
+        while True:
+            try:
+                call_command("db_worker", verbosity=verbosity, **options)
+                return
+            except (OperationalError, InterfaceError) as error:  # A database that restarts costs seconds.
+                logger.warning("worker.database_away error=%s", type(error).__name__)
+                connection.close()
+                time.sleep(1)
 
     def wait_for_signal(self) -> None:
         """Another engine runs the tasks elsewhere: only the sweeper has work here."""
