@@ -130,8 +130,9 @@ def mark(message: EmailMessage, provider: Provider, ref: str, kind: str) -> None
 
 def domain_of(sender: str) -> str:
     """The sender's domain as a Message-ID may have it, in ASCII."""
+    _local, at, domain = parseaddr(sender)[1].rpartition("@")
     try:
-        return parseaddr(sender)[1].rpartition("@")[2].encode("idna").decode() or "localhost"
+        return domain.encode("idna").decode() if at and domain else "localhost"
     except UnicodeError:
         return "localhost"
 

@@ -7,6 +7,7 @@ import django
 import pytest
 
 from accounts.models import User
+from emails import tasks
 from tests.esp import LoopbackESP
 from tests.sink import SMTPSink
 
@@ -20,6 +21,12 @@ def recorder(settings: Any) -> None:
         settings.MAILERS = {"default": {"BACKEND": settings.RECORDER}}
     else:
         settings.EMAIL_BACKEND = settings.RECORDER
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task is enqueued: nobody but the test delivers."""
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: None)
 
 
 @pytest.fixture

@@ -10,6 +10,11 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        super().setup()
+        with self.server.esp.lock:
+            self.server.esp.connections += 1
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         esp = self.server.esp
@@ -33,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, None)
         else:
             to = json.loads(body).get("To", "")
-            self.answer(200, {"ErrorCode": 0, "Message": "OK", "MessageID": f"pm-{number}", "To": to})
+            self.answer(200, {"ErrorCode": 0, "Message": "OK", "MessageID": esp.message_id or f"pm-{number}", "To": to})
 
     def answer(self, status: int, data: Any) -> None:
         payload = b"<html>not json" if data is None else json.dumps(data).encode()
@@ -61,7 +66,8 @@ class LoopbackESP:
 
     def __init__(self, port: int = 0) -> None:
         self.accepted: list[dict[str, Any]] = []
-        self.requests = 0
+        self.requests = self.connections = 0
+        self.message_id = ""  # Instead of numbered ones.
         self.fault: Any = None
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", port), Handler)

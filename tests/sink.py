@@ -1,5 +1,6 @@
 """A loopback SMTP server that keeps what it accepted."""
 
+import socket
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -39,8 +40,6 @@ class SMTPSink:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

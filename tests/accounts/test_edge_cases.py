@@ -244,8 +244,7 @@ def test_18_who_can_not_be_reached_is_recorded_as_skipped(commit: Commit, addres
     assert (newest().state, newest().error) == ("skipped", reason)
 
 
-def test_18_staff_who_edit_themselves_are_told_so(commit: Commit, ada: User, client: Client) -> None:
-    client.force_login(ada)
+def test_18_staff_who_edit_themselves_are_told_so(commit: Commit, ada: User) -> None:
     ada.first_name = "Augusta"
     with commit(), caused_by("test", ada):
         ada.save()

@@ -38,7 +38,7 @@ def test_a_login_is_not_a_change(commit: Commit, quiet: User, client: Client) ->
     assert not EmailLog.objects.exists()
 
 
-def test_a_login_that_saves_the_whole_person_is_not_a_change(commit: Commit, quiet: User) -> None:
+def test_a_save_of_the_whole_person_that_changes_nothing_is_not_a_change(commit: Commit, quiet: User) -> None:
     with commit():
         quiet.save()
     assert not EmailLog.objects.exists()

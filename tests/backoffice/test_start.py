@@ -67,6 +67,11 @@ def test_a_complete_environment_starts() -> None:
         ("TASK_BACKEND", "redis", ["immediate, db"]),
         ("SECRET_KEY_FILE", "/nowhere/s3cr3t", ["readable text file"]),
         ("POSTMARK_SEND_DEFAULTS", "{s3cr3t", ["a JSON object"]),
+        ("DEFAULT_FROM_EMAIL", "s3cr3t", ["one email address"]),
+        ("DEFAULT_FROM_EMAIL", "a@example.com, b@example.com", ["one email address"]),
+        ("TIME_ZONE", "Mars/s3cr3t", ["Europe/Berlin"]),
+        ("ENV_FILE", "/nowhere/s3cr3t", ["readable text file"]),
+        ("ANYMAIL_REQUESTS_TIMEOUT", "soon", ["a whole number"]),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_to_do(variable: str, value: str | None, words: list[str]) -> None:
@@ -147,6 +152,33 @@ def test_values_come_from_files_stripped(tmp_path: Path) -> None:
 def test_a_key_that_starts_with_a_dollar_sign_is_a_key(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SECRET_KEY=$ecret#key\n")
     assert read("SECRET_KEY", SECRET_KEY=None, ENV_FILE=str(tmp_path / ".env")) == ["$ecret#key"]
+
+
+@pytest.mark.parametrize("line", ["SECRET_KEY = s3cr3t", "PASSWORD s3cr3t", "-x=s3cr3t", "MY SECRET=s3cr3t"])
+def test_a_line_that_would_be_passed_over_stops_the_start_without_being_shown(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# fine\n\nexport A=b\n{line}\n")
+    done = start(SECRET_KEY=None, ENV_FILE=str(tmp_path / ".env"))
+    assert done.stderr == "Configuration error: .env, line 4: write NAME=value, without blanks around =\n"
+
+
+def test_a_file_in_another_encoding_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("A=größe\n".encode("latin-1"))
+    with pytest.raises(ImproperlyConfigured, match="UTF-8"):
+        settings_under(ENV_FILE=str(tmp_path / ".env"))
+
+
+def test_a_key_may_begin_with_a_brace_and_a_time_out_is_a_number() -> None:
+    anymail = settings_under(POSTMARK_SERVER_TOKEN="{key", ANYMAIL_REQUESTS_TIMEOUT="10")["ANYMAIL"]
+    assert (anymail["POSTMARK_SERVER_TOKEN"], anymail["REQUESTS_TIMEOUT"]) == ("{key", 10)
+
+
+def test_a_database_that_does_not_answer_is_one_line() -> None:
+    done = start(str(ROOT / "manage.py"), "migrate", DATABASE_URL="postgres://u:s3cr3t@127.0.0.1:9/db")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database does not do as it is told: ")
+    assert "DATABASE_URL" in done.stderr
+    assert "s3cr3t" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_https_makes_everything_secure_and_http_is_possible_behind_closed_doors() -> None:

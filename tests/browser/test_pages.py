@@ -26,7 +26,7 @@ LOOKS: dict[str, Any] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": {"width": 360, "height": 740}},
-    "right to left": {"locale": "ar"},
+    "German": {"locale": "de"},
     "without JavaScript": {"java_script_enabled": False},
 }
 HOSTILE = """<html><head><meta http-equiv="refresh" content="0;url=http://evil.invalid/refresh">

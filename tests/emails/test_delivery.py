@@ -1,29 +1,25 @@
 """Due messages leave once; what becomes of each attempt is written where staff find it."""
 
+import random
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
-from django.db import connection
+from django.db import DataError, InterfaceError, OperationalError, connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from emails import delivery, tasks
+from emails import delivery
 from emails.models import EmailEvent, EmailLog, State
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
 from tests.log import newest
 from tests.sink import SMTPSink
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody but the test delivers."""
-    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: None)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 
 
 def record(*, to: list[str] | None = None, **options: Any) -> EmailLog:
@@ -247,27 +243,88 @@ def test_a_worker_whose_claim_ran_out_does_not_send() -> None:
     assert EmailLog.objects.fence(claimed, timedelta(seconds=60), "postmark") == []
 
 
-def test_sending_is_committed_before_the_request(esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_sending_is_committed_before_the_request(esp: LoopbackESP) -> None:
     seen: list[Any] = []
-    launch = delivery.Drain.launch
 
-    def watched(self: delivery.Drain) -> None:
-        launch(self)
-        seen.append((set(EmailLog.objects.values_list("state", flat=True)), connection.in_atomic_block))
+    def look(number: int) -> None:
+        """What another connection to the database sees while the provider has the request in its hands."""
+        try:
+            seen.extend(EmailLog.objects.values_list("state", "attempts"))
+        finally:
+            connections.close_all()
 
-    monkeypatch.setattr(delivery.Drain, "launch", watched)
+    esp.fault = look
     record()
     drain()
-    assert seen[0][0] <= {"sending", "sent"}
+    assert seen == [("sending", 1)]
 
 
-def test_threads_reuse_their_connection(esp: LoopbackESP, settings: Any) -> None:
+def test_each_thread_opens_one_connection_and_reuses_it(esp: LoopbackESP, settings: Any) -> None:
     settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4}
-    for _ in range(40):
-        record()
+    for n in range(40):
+        record(to=[f"p{n}@example.com"])
     assert drain() == (40, False)
     assert len(set(esp.refs)) == len(esp.accepted) == 40
-    assert {thread.name for thread in threading.enumerate() if thread.name.startswith("email")} == set()
+    assert 1 <= esp.connections <= 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("email")]
+
+
+def test_messages_to_one_address_leave_in_their_order(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 8}
+    chance = random.Random(7)
+    esp.fault = lambda number: time.sleep(chance.uniform(0, 0.02))
+    refs = [str(record(to=[f"p{n % 3}@example.com"]).ref) for n in range(30)]
+    drain()
+    for address in range(3):
+        mine = refs[address::3]
+        assert [ref for ref in esp.refs if ref in mine] == mine
+
+
+def test_a_database_that_is_away_when_the_answer_comes_loses_no_outcome(
+    esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = delivery.write, iter([OperationalError("gone"), InterfaceError("closed")])
+
+    def flaky(ended: Any) -> int:
+        for failure in failures:
+            raise failure
+        return write(ended)
+
+    monkeypatch.setattr(delivery, "write", flaky)
+    monkeypatch.setattr(type(connections["default"]), "close", lambda self: None)
+    email = record()
+    assert drain() == (1, False)
+    email.refresh_from_db()
+    assert (email.state, len(esp.accepted)) == ("sent", 1)
+
+
+@pytest.mark.parametrize("odd", ["pm\x00x", "pm\ud800x", "x" * 1000])
+def test_an_odd_message_id_costs_nobody_the_outcome(esp: LoopbackESP, odd: str) -> None:
+    esp.message_id = odd
+    emails = [record(to=[f"p{n}@example.com"]) for n in range(3)]
+    drain()
+    for email in emails:
+        email.refresh_from_db()
+        assert email.state == "sent"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outcome_that_the_database_refuses_is_a_doubt_of_its_own(
+    esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = delivery.told
+
+    def refused(email: EmailLog, outcome: Any) -> Any:
+        if email.pk == bad.pk and outcome.message_id:
+            raise DataError("a value that no column takes")
+        return told(email, outcome)
+
+    emails = [record(to=[f"p{n}@example.com"]) for n in range(3)]
+    bad = emails[1]
+    monkeypatch.setattr(delivery, "told", refused)
+    drain()
+    assert list(EmailLog.objects.order_by("id").values_list("state", flat=True)) == ["sent", "in_doubt", "sent"]
 
 
 def test_the_timeline_only_grows(esp: LoopbackESP) -> None:

@@ -45,6 +45,17 @@ def test_a_kind_that_must_be_sent_can_not_be_switched_off(admin_client: Client) 
     assert EmailKindSwitch.objects.get(key="email_changed").enabled
 
 
+def test_there_is_no_page_on_which_a_kind_could_be_renamed(admin_client: Client) -> None:
+    switch = EmailKindSwitch.objects.get(key="email_changed")
+    for response in (
+        admin_client.get(f"{LIST}{switch.pk}/change/"),
+        admin_client.post(f"{LIST}{switch.pk}/change/", {"key": "renamed"}),
+    ):
+        assert response.headers["Location"] == LIST
+    switch.refresh_from_db()
+    assert (switch.key, switch.enabled) == ("email_changed", True)
+
+
 def test_kinds_are_neither_added_nor_deleted(admin_client: Client) -> None:
     switch = EmailKindSwitch.objects.get(key="welcome")
     assert admin_client.get(f"{LIST}add/").status_code == 403

@@ -1,27 +1,22 @@
 """The log in the admin: found, read, and changed by nobody."""
 
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.mail import EmailMultiAlternatives
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from emails import delivery, tasks
+from emails import delivery
 from emails.models import EmailLog, State
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 LIST = "/admin/emails/emaillog/"
-
-
-@pytest.fixture(autouse=True)
-def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: None)
 
 
 @pytest.fixture
@@ -71,6 +66,17 @@ def test_filters_narrow_the_list(admin_client: Client, commit: Commit, email: Em
 
 
 @pytest.mark.parametrize(
+    "query", ["kind=%00", "status=%00", "provider=%00", "window=" + "9" * 5000, "status=nonsense", "q=%00"]
+)
+def test_nonsense_in_the_address_bar_is_no_error(admin_client: Client, email: EmailLog, query: str) -> None:
+    assert admin_client.get(f"{LIST}?{query}").status_code in {200, 302}
+
+
+def test_it_is_found_by_its_reference(admin_client: Client, email: EmailLog) -> None:
+    assert found(admin_client, q=str(email.ref)) == [email]
+
+
+@pytest.mark.parametrize(
     "query", ["text__contains=secret", "user__password__startswith=m", "payload__contains=x", "html__regex=."]
 )
 def test_bodies_and_people_can_not_be_probed_through_the_address_bar(
@@ -79,15 +85,16 @@ def test_bodies_and_people_can_not_be_probed_through_the_address_bar(
     assert admin_client.get(f"{LIST}?{query}").status_code in {302, 400}
 
 
-def test_the_list_takes_as_many_queries_for_fifty_rows_as_for_one(
-    admin_client: Client, email: EmailLog, django_assert_max_num_queries: Any
-) -> None:
+def test_the_list_takes_as_many_queries_for_fifty_rows_as_for_one(admin_client: Client, email: EmailLog) -> None:
+    with CaptureQueriesContext(connection) as for_one:
+        admin_client.get(LIST)
     for n in range(60):
         EmailMultiAlternatives("s", "b", to=[f"p{n}@example.com"]).send()
-    with django_assert_max_num_queries(8) as captured:
+    with CaptureQueriesContext(connection) as for_fifty:
         page = admin_client.get(LIST).content.decode()
     assert "p59@example.com" in page
-    assert not any('"payload"' in query["sql"] or '"html"' in query["sql"] for query in captured.captured_queries)
+    assert len(for_fifty) == len(for_one) <= 8
+    assert not any('"payload"' in query["sql"] or '"html"' in query["sql"] for query in for_fifty.captured_queries)
 
 
 def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: EmailLog) -> None:
@@ -144,8 +151,7 @@ def test_nobody_adds_or_deletes(admin_client: Client, email: EmailLog, path: str
 
 def test_nobody_edits(admin_client: Client, email: EmailLog) -> None:
     assert admin_client.post(email.get_absolute_url(), {"subject": "other"}).status_code == 405
-    response = admin_client.post(LIST, {"action": "delete_selected", "_selected_action": [email.pk], "post": "yes"})
-    assert response.status_code in {200, 302, 403}
+    admin_client.post(LIST, {"action": "delete_selected", "_selected_action": [email.pk], "post": "yes"})
     email.refresh_from_db()
     assert email.subject == "Hello & welcome"
 

@@ -24,10 +24,6 @@ def send(**parts: Any) -> None:
     EmailMessage(**{"subject": "s", "body": "b", "to": ["a@example.com"], **parts}).send()
 
 
-def admins() -> Any:
-    return ["ops@example.com"]
-
-
 @pytest.mark.parametrize(
     "way",
     [
