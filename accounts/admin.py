@@ -23,7 +23,7 @@ class PersonAdmin(AnnouncingMixin, UserAdmin[User]):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
-    list_display = ("username", "email", "full_name", "is_active", "is_staff", "emails")
+    list_display = ("username", "email", "emails", "full_name", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups", "language")
     list_per_page = 50
     show_full_result_count = False

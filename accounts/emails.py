@@ -15,6 +15,7 @@ from emails.cause import current, suppressed
 from emails.facts import Facts
 from emails.kinds import EmailKind
 from emails.models import EmailLog, State
+from emails.outcomes import frames
 from emails.recording import record_unsent
 from emails.rendering import one_line, render
 
@@ -107,7 +108,7 @@ def tell(
         message.send()
     except Exception as error:
         # A broken template must not stop staff from saving: the failure is recorded where they look for the email.
-        logger.exception("email.not_rendered kind=%s", kind.key)
+        logger.error("email.not_rendered kind=%s error=%s", kind.key, frames(error))
         plain = replace(facts, changes={})  # What can't be rendered may not be storable either.
         return record_unsent(plain, State.FAILED, f"Could not be written: {type(error).__name__}", address)
     email: EmailLog = message.email_log  # type: ignore[attr-defined]

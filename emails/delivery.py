@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from emails import providers
 from emails.models import Delivery, EmailEvent, EmailLog, EmailRecipient, State
-from emails.outcomes import Outcome, Verdict
+from emails.outcomes import Outcome, Verdict, frames
 from emails.sending import Sender
 
 logger = logging.getLogger(__name__)
@@ -142,8 +142,8 @@ class Drain:
                 logger.warning("delivery.database_away error=%s", type(error).__name__)
                 connections[EmailLog.objects.db].close()
                 time.sleep(0.5)
-            except DatabaseError:
-                logger.exception("delivery.outcome_refused")
+            except DatabaseError as error:
+                logger.error("delivery.outcome_refused error=%s", frames(error))
                 return self.settle_one_by_one()
 
     def settle_one_by_one(self) -> int:

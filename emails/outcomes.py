@@ -5,6 +5,7 @@ answer is taken at its word; anything else after it left is ambiguous, and never
 """
 
 import re
+import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from smtplib import (
@@ -163,6 +164,11 @@ def provider_code(error: Exception) -> str:
     except (AttributeError, ValueError):
         return ""
     return str(body.get("ErrorCode", "")) if isinstance(body, dict) else ""
+
+
+def frames(error: BaseException) -> str:
+    """Where an error came from, for a log line; without its words, which may quote an address, a key or a row."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def explain(error: Exception) -> str:

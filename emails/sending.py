@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import traceback
 from contextlib import suppress
 
 from anymail.exceptions import AnymailError
@@ -37,9 +36,8 @@ class Sender:
             return outcomes.of_answer(message, sent)
         except Exception as error:
             self.discard(provider)
-            if not isinstance(error, ANTICIPATED):  # Frames only: an error's own words may quote an address or a key.
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                logger.error("email.unexpected_error id=%s error=%s\n%s", email.pk, type(error).__name__, frames)
+            if not isinstance(error, ANTICIPATED):
+                logger.error("email.unexpected_error id=%s error=%s", email.pk, outcomes.frames(error))
             return outcomes.of_error(message, error)
 
     def connections(self) -> dict[str, BaseEmailBackend]:

@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 
 from emails import delivery, tasks
 from emails.models import EmailLog
+from emails.outcomes import frames
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ def turn() -> None:
         if EmailLog.objects.due().exists():
             tasks.deliver.enqueue()
         tidy()
-    except Exception:
-        logger.exception("sweeper.turn_failed")
+    except Exception as error:
+        logger.error("sweeper.turn_failed error=%s", frames(error))
 
 
 def tidy() -> None:

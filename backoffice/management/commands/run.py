@@ -30,7 +30,7 @@ class Command(BaseCommand):
         if demo:
             call_command("migrate", verbosity=0)
             call_command("demo")
-        for number in (signal.SIGTERM, signal.SIGHUP):  # The latter where the terminal is closed.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # The last where the terminal is closed.
             signal.signal(number, self.interrupt)
         web = self.start("runserver", f"127.0.0.1:{port}", "--skip-checks")
         worker = self.start("worker")
