@@ -15,11 +15,6 @@ from django.core.mail import send_mail
 for n in range({count}):
     send_mail(f"Subject {{n}}", "text", None, [f"p{{n}}@example.com"])
 """
-STATES = """
-from django.db.models import Count
-from emails.models import EmailLog
-answer = dict(EmailLog.objects.order_by().values_list("state").annotate(Count("pk")))
-"""
 
 
 def postmark(url: str) -> dict[str, str]:
@@ -31,7 +26,7 @@ def test_it_delivers_what_is_recorded_and_stops_cleanly_on_sigterm(tmp_path: Pat
         worker = site.start("worker")
         site.python(RECORD.format(count=20))
         site.wait_until(lambda: len(esp.accepted) == 20)
-        site.wait_until(lambda: site.python(STATES) == {"sent": 20})
+        site.wait_until(lambda: site.states() == {"sent": 20})
         started = time.monotonic()
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=15) == 0
@@ -44,13 +39,13 @@ def test_nothing_is_lost_or_doubled_while_the_provider_is_down(tmp_path: Path) -
     with Site(tmp_path, **postmark(f"http://127.0.0.1:{port}/")) as site:
         site.start("worker")
         site.python(RECORD.format(count=10))
-        site.wait_until(lambda: site.python(STATES) == {"retrying": 10})
+        site.wait_until(lambda: site.states() == {"retrying": 10})
         with LoopbackESP(port) as esp:
             site.python(
                 "from emails.models import EmailLog; from django.utils import timezone\n"
                 "EmailLog.objects.update(run_at=timezone.now())"
             )
-            site.wait_until(lambda: site.python(STATES) == {"sent": 10})
+            site.wait_until(lambda: site.states() == {"sent": 10})
             assert len(esp.accepted) == len(set(esp.refs)) == 10
 
 
@@ -67,7 +62,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(tmp
                 worker.kill()
                 worker.wait()
             site.start("worker")
-            states = site.wait_until(lambda: settled(site.python(STATES)), seconds=60)
+            states = site.wait_until(lambda: settled(site.states()), seconds=60)
             assert states.get("sent", 0) + states.get("in_doubt", 0) == count
             assert states.get("in_doubt", 0) <= 3 * concurrency
             assert len(set(esp.refs)) == len(esp.accepted)

@@ -33,13 +33,13 @@ def without_mail() -> Iterator[None]:
     receivers = ((signals.pre_save, "person_pre_save"), (signals.post_save, "person_post_save"))
     save = User.save
     for signal, name in receivers:
-        signal.disconnect(dispatch_uid=f"accounts.{name}")
+        assert signal.disconnect(sender=User, dispatch_uid=f"accounts.{name}")
     User.save = AbstractUser.save  # type: ignore[method-assign]
     try:
         yield
     finally:
         User.save = save  # type: ignore[method-assign]
-        account_signals.connect()
+        account_signals.listen_to(User)
 
 
 class Save:
