@@ -66,9 +66,9 @@ class Drain:
     def __exit__(self, *exc_info: Any) -> None:
         self.pool.shutdown()
         self.sender.close()
-        if self.flying or self.ended:  # Something went wrong; what is known must not become a doubt.
-            self.collect(self.flying)
-            self.settle()
+        # Something is left only where an error ended the run: what is known must not become a doubt.
+        self.collect(self.flying)
+        self.settle()
         self.release(self.claimed)
 
     def run(self, until: float) -> int:
@@ -131,7 +131,7 @@ class Drain:
     def settle(self) -> int:
         """Write how attempts ended. A database that is away for a while costs time, not the knowledge of it."""
         deadline = time.monotonic() + self.lease.total_seconds()
-        while True:
+        while self.ended:
             try:
                 written = write(self.ended)
                 self.ended.clear()
@@ -145,6 +145,7 @@ class Drain:
             except DatabaseError as error:
                 logger.error("delivery.outcome_refused error=%s", frames(error))
                 return self.settle_one_by_one()
+        return 0
 
     def settle_one_by_one(self) -> int:
         """Where the database refuses a batch, one odd answer of a provider must not cost the others theirs."""
