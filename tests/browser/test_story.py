@@ -3,6 +3,7 @@
 import re
 import threading
 from contextlib import ExitStack
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +63,37 @@ def test_through_smtp(smtp_site: tuple[RunningSite, SMTPSink], browser: Browser)
     log = told(site, browser)
     received = {message["Message-ID"].partition("@")[0].strip("<"): message for message in sink.messages}
     for email in log:
-        message: Any = received[email["ref"]]
-        assert message["Subject"] == email["subject"]
-        assert message["Auto-Submitted"] == "auto-generated"
-        text = message.get_body(("plain",)).get_content().replace("\r\n", "\n")
-        html = message.get_body(("html",)).get_content().replace("\r\n", "\n")
-        assert (text.strip(), html.strip()) == (email["text"].strip(), email["html"].strip())
+        equal(received[email["ref"]], email)
     assert len(received) == len(sink.messages)
 
 
 def test_through_the_console(console_site: RunningSite, browser: Browser) -> None:
     log = told(console_site, browser)
-    printed = console_site.output.read_text()
+    received = printed(console_site.output.read_text())
     for email in log:
-        assert printed.count(f"<{email['ref']}@") == 1
-        heading = re.escape(email["subject"])
-        assert re.search(rf"Subject: {heading}$", printed, re.MULTILINE)
+        (message,) = received[email["ref"]]
+        equal(message, email)
+
+
+def printed(output: str) -> dict[str, list[Any]]:
+    """The messages on standard output by reference, between which the processes log their own lines."""
+    own = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:|\[\d\d/)")
+    lines = [line for line in output.splitlines(keepends=True) if not own.match(line)]
+    found: dict[str, list[Any]] = {}
+    for chunk in "".join(lines).split("-" * 79 + "\n"):
+        start = chunk.find("Content-Type: multipart/alternative")
+        if start >= 0:
+            message = message_from_bytes(chunk[start:].encode(), policy=policy.default)
+            found.setdefault(message["Message-ID"].partition("@")[0].strip("<"), []).append(message)
+    return found
+
+
+def equal(message: Any, email: dict[str, str]) -> None:
+    """Assert that what arrived is what the log shows: subject, text and HTML."""
+    text, html = (message.get_body((part,)).get_content().replace("\r\n", "\n") for part in ("plain", "html"))
+    assert message["Subject"] == email["subject"]
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert (text.strip(), html.strip()) == (email["text"].strip(), email["html"].strip())
 
 
 DUE_NOW = """
