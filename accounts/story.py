@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from django.db import connections, transaction
 from django.utils.functional import cached_property
 
-from accounts.values import VISIBLE, Values, differ, masked, read
+from accounts.values import RELATIONS, VISIBLE, Values, differ, masked, read
 from emails.models import EmailKindSwitch, EmailLog
 from emails.recording import retract
 
@@ -45,7 +45,7 @@ class Story:
 
     def now(self, overlay: Values | None = None) -> Values | None:
         """The person's values as they stand, `overlay` being about to be saved."""
-        values = read(self.using, self.pk, relations={"groups", "user_permissions"} & self.before.keys())
+        values = read(self.using, self.pk, relations=self.before.keys() & RELATIONS)
         return None if values is None else values | (overlay or {})
 
     def net(self, now: Values) -> Changes:

@@ -44,11 +44,11 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     return emails
 
 
-def record_unsent(facts: Facts, state: State, reason: str, address: str = "", subject: str = "") -> EmailLog:
+def record_unsent(facts: Facts, state: State, reason: str, address: str = "") -> EmailLog:
     """Record an email that is not sent, with the reason: nobody should wonder why nothing happened."""
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using):
-        email = EmailLog(**about(facts, current()), subject=subject, state=state, error=reason)
+        email = EmailLog(**about(facts, current()), state=state, error=reason)
         email.save(using=using, force_insert=True)
         if address:
             EmailRecipient.objects.using(using).create(

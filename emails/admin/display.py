@@ -8,6 +8,8 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from emails.providers import PROVIDERS
+
 # A shape beside every word, so that no status is told by its colour alone.
 SHAPES = {
     "good": ("✓", {"sent", "delivered"}),
@@ -37,6 +39,11 @@ def moment(when: datetime) -> str:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), absolute(when), ago
     )
+
+
+def provider_label(key: str, otherwise: str) -> str:
+    """How staff read a row's provider; `otherwise` where it has none yet."""
+    return PROVIDERS[key].label if key in PROVIDERS else key or otherwise
 
 
 def absolute(when: datetime) -> str:

@@ -15,11 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emails.admin import preview
-from emails.admin.display import badge, moment
+from emails.admin.display import badge, moment, provider_label
 from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
 from emails.admin.page import page
 from emails.models import EmailLog, EmailRecipient
-from emails.providers import PROVIDERS
 
 
 @admin.register(EmailLog)
@@ -96,7 +95,7 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
 
     @admin.display(description=_("provider"), ordering="provider")
     def provider_name(self, email: EmailLog) -> str:
-        return PROVIDERS[email.provider].label if email.provider in PROVIDERS else email.provider or "–"
+        return provider_label(email.provider, "–")
 
     @admin.display(description=_("created"), ordering="-id")
     def created(self, email: EmailLog) -> str:

@@ -11,7 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from emails.admin.display import absolute, badge, span
+from emails.admin.display import absolute, badge, provider_label, span
 from emails.models import EmailLog, State
 from emails.providers import PROVIDERS
 
@@ -27,7 +27,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "state_line": state,
         "advice": advice,
         "recipients": list(email.recipients.all()),
-        "provider": provider_label(email.provider),
+        "provider": provider_label(email.provider, _("the provider")),
         "person_url": person_url(email),
         "changes": [
             {"field": field_label(name), "old": shown(old), "new": shown(new)}
@@ -42,7 +42,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
 
 def in_words(email: EmailLog) -> tuple[str, str]:
     """The state as a sentence, and what to do next where there is something to do."""
-    provider, reason = provider_label(email.provider), _(email.error) if email.error else ""
+    provider, reason = provider_label(email.provider, _("the provider")), _(email.error) if email.error else ""
     match email.state:
         case State.QUEUED | State.CLAIMED:
             waiting = (timezone.now() - email.run_at).total_seconds()
@@ -109,10 +109,6 @@ def headers(email: EmailLog) -> list[tuple[str, str]]:
     named += [("Reply-To", ", ".join(data["reply_to"])), *((name, value) for name, value in data["headers"])]
     named += [(f"Anymail {name}", json.dumps(value, ensure_ascii=False)) for name, value in data["anymail"].items()]
     return [(name, value) for name, value in named if value]
-
-
-def provider_label(key: str) -> str:
-    return PROVIDERS[key].label if key in PROVIDERS else key or _("the provider")
 
 
 def person_url(email: EmailLog) -> str:

@@ -64,9 +64,10 @@ def test_every_command_and_make_target_is_in_the_readme() -> None:
 def test_the_readme_names_every_stage_of_an_email() -> None:
     for path in re.findall(r"`((?:accounts|emails|backoffice)/[\w/]+\.py)`", README):
         assert (ROOT / path).is_file(), path
-    for path in (ROOT / "emails").glob("*.py"):
-        if path.name != "__init__.py":
-            assert f"emails/{path.name}" in README, path.name
+    for package in ("accounts", "emails"):
+        for path in (ROOT / package).glob("*.py"):
+            if path.name != "__init__.py":
+                assert f"{package}/{path.name}" in README, path.name
 
 
 def test_the_readme_lists_every_kind() -> None:

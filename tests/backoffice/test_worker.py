@@ -81,3 +81,17 @@ def test_an_idle_worker_stops_at_once(tmp_path: Path, number: signal.Signals) ->
         time.sleep(0.5)
         worker.send_signal(number)
         assert worker.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_without_the_database_engine_it_sweeps_and_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    with LoopbackESP() as esp, Site(tmp_path, TASK_BACKEND="immediate", **postmark(esp.url)) as site:
+        # Recorded without a wake-up, as after one that was lost.
+        site.python(
+            "from unittest.mock import patch\nwith patch('emails.recording.WakeUp.__call__'):\n"
+            "    from django.core.mail import send_mail\n    send_mail('s', 'b', None, ['a@example.com'])"
+        )
+        worker = site.start("worker")
+        site.wait_until(lambda: site.states() == {"sent": 1})
+        worker.send_signal(number)
+        assert worker.wait(timeout=10) == 0

@@ -29,7 +29,7 @@ class Command(BaseCommand):
             if settings.TASK_BACKEND == "db":
                 self.run_tasks(interval, 0 if verbosity == 1 else verbosity)
             else:
-                self.wait_for_signal()
+                self.wait_for_signal(stop)
         finally:
             stop.set()
             thread.join(timeout=SLICE + settings.EMAIL_TIMEOUT_SECONDS)
@@ -46,11 +46,11 @@ class Command(BaseCommand):
                 connection.close()
                 time.sleep(1)
 
-    def wait_for_signal(self) -> None:
+    def wait_for_signal(self, stop: threading.Event) -> None:
         """Another engine runs the tasks elsewhere: only the sweeper has work here."""
-        stop = {signal.SIGTERM, signal.SIGINT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-        signal.sigwait(stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda signum, frame: stop.set())
+        stop.wait()
 
     def sweep(self, stop: threading.Event) -> None:
         while not stop.is_set():
