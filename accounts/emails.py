@@ -15,14 +15,14 @@ from emails.cause import current, suppressed
 from emails.facts import Facts
 from emails.kinds import EmailKind
 from emails.models import EmailLog, State
-from emails.outcomes import frames
 from emails.recording import record_unsent
 from emails.rendering import one_line, render
+from emails.wording import frames
 
 logger = logging.getLogger(__name__)
 
 
-def account_email(key: str, name: Any, when: Any, **options: bool) -> EmailKind:
+def account_email(key: str, name: Any, when: Any, **options: Any) -> EmailKind:
     return EmailKind(key, name, when, templates="accounts/emails", **options)
 
 

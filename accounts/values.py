@@ -1,6 +1,7 @@
 """What of a person is visible, how it is read before a change, and when two values differ for the person's eyes."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, cast
 
 from django.contrib.auth.hashers import is_password_usable
@@ -28,14 +29,42 @@ def read(using: str, pk: Any, relations: Iterable[str] = (), *, lock: bool = Fal
     `lock` holds the row until the transaction ends, so that the old value told is the one that is replaced. It is the
     lock that an UPDATE takes: a stronger one would wait for those who refer to the person as the actor of theirs.
     """
-    people = User._base_manager.using(using).filter(pk=pk)
-    if lock and connections[using].in_atomic_block:
-        people = people.select_for_update(no_key=True)
-    values: Values | None = people.values("pk", "welcomed_at", *COLUMNS).first()
+    values = Reading.of(using, lock and connections[using].in_atomic_block)(pk)
     if values is not None:
         for name in relations:
             values |= {name: names_of(using, name, [pk]).get(pk, [])}
     return values
+
+
+class Reading:
+    """The look-up of one person, put into words once: every save needs it, and the ORM would build it anew."""
+
+    def __init__(self, using: str, lock: bool) -> None:
+        people = User._base_manager.using(using).filter(pk=0)
+        if lock:
+            people = people.select_for_update(no_key=True)
+        self.using, self.names = using, ("pk", "welcomed_at", *COLUMNS)
+        compiler = people.values(*self.names).query.get_compiler(using)
+        self.sql, _ = compiler.as_sql()
+        self.converters = compiler.get_converters([column for column, *_ in compiler.select])
+
+    def __call__(self, pk: Any) -> Values | None:
+        connection = connections[self.using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, [User._meta.pk.get_db_prep_value(pk, connection)])
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        row = list(found)
+        for position, (converters, expression) in self.converters.items():
+            for converter in converters:
+                row[position] = converter(row[position], expression, connection)
+        return dict(zip(self.names, row, strict=True))
+
+    @staticmethod
+    @cache
+    def of(using: str, lock: bool) -> "Reading":
+        return Reading(using, lock)
 
 
 def names_of(using: str, relation: str, pks: Iterable[Any]) -> dict[Any, list[str]]:

@@ -7,6 +7,11 @@ class BackofficeConfig(AppConfig):
 
     name = "backoffice"
 
+    def ready(self) -> None:
+        from backoffice import tasks  # models have to be loaded first
+
+        tasks.connect()
+
 
 class BackofficeAdminConfig(AdminConfig):
     default_site = "backoffice.admin.BackofficeAdminSite"

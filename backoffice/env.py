@@ -76,6 +76,14 @@ class Env:
             raise malformed(name, f"a whole number from {least} to {most}", str(default))
         return int(value)
 
+    def number(self, name: str, *, default: float | None, least: float, most: float) -> float | None:
+        value = self.get(name).strip()
+        if not value:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}([.][0-9]{1,6})?", value) or not least <= float(value) <= most:
+            raise malformed(name, f"a number from {least} to {most}, or nothing", "14")
+        return float(value)
+
     def names(self, name: str, *, default: list[str] | None, example: str) -> list[str]:
         values = [item.strip() for item in self.get(name).split(",") if item.strip()]
         if values:

@@ -158,6 +158,7 @@ EMAILS: dict[str, Any] = {
     "PROVIDER": PROVIDER.key,
     "OPTIONS": SMTP_OPTIONS if PROVIDER.key == "smtp" else {},
     "CONCURRENCY": env.integer("EMAIL_CONCURRENCY", default=8, most=256),
+    "RATE_LIMIT": env.number("EMAIL_RATE_LIMIT", default=None, least=0.01, most=10_000),
     "MAX_ATTEMPTS": env.integer("EMAIL_MAX_ATTEMPTS", default=12, most=100),
     "MAX_AGE": timedelta(hours=env.integer("EMAIL_MAX_AGE_HOURS", default=24, most=24 * 365)),
     "LEASE": timedelta(seconds=env.integer("EMAIL_LEASE_SECONDS", default=60, least=5, most=3600)),
@@ -173,7 +174,7 @@ else:
 TASK_PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
 TASK_BACKENDS = {
     "immediate": f"{TASK_PACKAGE}.backends.immediate.ImmediateBackend",
-    "db": "backoffice.tasks.CoalescingDatabaseBackend",
+    "db": "backoffice.tasks.TransactionalDatabaseBackend",
 }
 TASK_BACKEND = env.choice("TASK_BACKEND", list(TASK_BACKENDS), default="db")
 TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASK_BACKEND], "QUEUES": []}}

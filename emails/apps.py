@@ -11,10 +11,14 @@ class EmailsConfig(AppConfig):
     verbose_name = _("Emails")
 
     def ready(self) -> None:
-        post_migrate.connect(add_switches, sender=self, dispatch_uid="emails.add_switches")
+        from emails.models import EmailKindSwitch, EmailLog, guard  # apps have to be loaded first
 
+        def complete(using: str, **kwargs: Any) -> None:
+            """What every migration leaves complete: a switch for each kind, and the guard over the states."""
+            tables = connections[using].introspection.table_names()  # None of ours after `migrate emails zero`.
+            if EmailKindSwitch._meta.db_table in tables:
+                EmailKindSwitch.add_missing(using)
+            if EmailLog._meta.db_table in tables:
+                guard.install(using, EmailLog._meta.db_table)
 
-def add_switches(sender: EmailsConfig, using: str, **kwargs: Any) -> None:
-    switch: Any = sender.get_model("EmailKindSwitch")
-    if switch._meta.db_table in connections[using].introspection.table_names():  # Not after `migrate emails zero`.
-        switch.add_missing(using)
+        post_migrate.connect(complete, sender=self, weak=False, dispatch_uid="emails.complete")

@@ -1,122 +1,180 @@
 """Claim, fence, send, settle: due messages leave through the provider, each at most once.
 
 A message is `claimed` under a lease and a token, then `sending`, committed before its request, then settled by whoever
-holds the token. A worker that dies leaves a stale lease behind: claimed messages go back into the queue, those that may
-have left become `in_doubt`. The main thread alone talks to the database; the pool's threads only to the provider.
+holds the token. A worker that dies leaves a stale lease behind (emails/rescue.py). One thread talks to the database and
+the others to the provider, so that no transaction is open during a request.
 """
 
 import logging
-import random
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db.models import Case, Value, When, prefetch_related_objects
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from emails import providers
-from emails.models import Delivery, EmailEvent, EmailLog, EmailRecipient, State
-from emails.outcomes import Outcome, Verdict, frames
-from emails.sending import Sender
+from emails.gate import Gate
+from emails.models import EmailEvent, EmailLog, State
+from emails.outcomes import Outcome
+from emails.payload import has_attachments
+from emails.sending import Ended, Senders, kept_senders
+from emails.settling import write
+from emails.verdicts import Verdict
+from emails.wording import frames
 
 logger = logging.getLogger(__name__)
 
 LOOK = 0.5  # Seconds until the next look for due messages while some are on their way.
-BACK_OFF, BACK_OFF_MOST = timedelta(seconds=30), timedelta(hours=1)
-PATIENCE = timedelta(minutes=1)  # Until the next try where the message itself is not at fault.
-UNTRIED = {Verdict.UNREACHABLE, Verdict.THROTTLED, Verdict.CONFIGURATION}  # Ends that do not count as an attempt.
-SETTLED = {
-    Verdict.ACCEPTED: State.SENT,
-    Verdict.REFUSED: State.SUPPRESSED,
-    Verdict.PERMANENT: State.FAILED,
-    Verdict.AMBIGUOUS: State.IN_DOUBT,
-    Verdict.CANCELLED: State.CANCELLED,
-}
-
-
-def drain(seconds: float) -> tuple[int, bool]:
-    """Send due messages for about `seconds`; returns how many attempts were settled, and whether more are due."""
-    with Drain() as running:
-        settled = running.run(until=time.monotonic() + seconds)
-    return settled, EmailLog.objects.due().exists()
+GATHER = 0.003  # Seconds in which answers gather, so that one transaction writes many.
+LINGER = 60.0  # Seconds that a drain may go on beside a call that hangs, after its own time is over.
+KEY_LOST = "An earlier attempt may have left, and the provider does not know our key any more."
 
 
 class Drain:
-    """One worker's turn at the queue."""
+    """One worker's turn at the queue, or all its life: it works until nothing is due, its time is over, or `stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, senders: Senders) -> None:
         self.concurrency: int = settings.EMAILS["CONCURRENCY"]
         self.lease: timedelta = settings.EMAILS["LEASE"]
         self.provider = providers.active()
-        self.sender = Sender()
+        self.gate = Gate(self.provider, self.lease)
+        self.using = EmailLog.objects.db
+        self.senders = senders
         self.claimed: deque[EmailLog] = deque()
-        self.flying: dict[Future[Outcome], EmailLog] = {}
-        self.ended: list[tuple[EmailLog, Outcome]] = []  # Not written yet.
+        self.flying: dict[int, tuple[EmailLog, float]] = {}  # By primary key, with when it left.
+        self.answers: SimpleQueue[Ended | None] = SimpleQueue()
+        self.ended: list[Ended] = []  # Not written yet.
+        self.stopping = threading.Event()
         self.renewed_at = time.monotonic()
 
     def __enter__(self) -> "Drain":
-        self.pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="email")
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        self.pool.shutdown()
-        self.sender.close()
-        # Something is left only where an error ended the run: what is known must not become a doubt.
-        self.collect(self.flying)
+        """Wait for what is in flight: what is known must not become a doubt. The rest goes back into the queue."""
+        while self.flying:
+            self.gather(LOOK)
+            self.renew()
         self.settle()
-        self.release(self.claimed)
+        self.release()
+
+    def stop(self) -> None:
+        """Take nothing new, from any thread."""
+        self.stopping.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for due messages now, from any thread."""
+        self.answers.put(None)
 
     def run(self, until: float) -> int:
         """Work until nothing is due or the time is over; returns how many attempts were settled."""
         settled = 0
         while True:
-            if time.monotonic() < until:
-                if not self.claimed:
-                    self.claim()
+            working = self.goes_on(until)
+            if self.gate.shut or not working:
+                self.release()
+            if working and len(self.claimed) < self.concurrency:
+                self.claim()
+            launched = (
                 self.launch()
-            if not self.flying:
-                return settled
-            done, _ = wait(self.flying, timeout=LOOK, return_when=FIRST_COMPLETED)
-            self.collect(done)
+            )  # First: threads that wait for work cost more than answers that wait to be written.
             settled += self.settle()
+            if not (self.flying or self.ended or self.claimed):
+                return settled
+            if not launched:
+                self.gather(self.gate.patience if self.claimed else LOOK)
             self.renew()
 
-    def collect(self, done: Iterable[Future[Outcome]]) -> None:
-        self.ended += [(self.flying.pop(future), future.result()) for future in list(done)]
+    def goes_on(self, until: float) -> bool:
+        """Whether to take more: while there is time, and beside a call that hangs also a while longer."""
+        now = time.monotonic()
+        if self.stopping.is_set() or now > until + LINGER:
+            return False
+        return now < until or any(now - left > 1 for _, left in self.flying.values())
+
+    def gather(self, timeout: float) -> None:
+        """Wait for an answer, and for those that come right after it."""
+        try:
+            self.take(self.answers.get(timeout=timeout))
+            if self.concurrency > 1 and self.flying:
+                time.sleep(GATHER)
+            while True:
+                self.take(self.answers.get_nowait())
+        except Empty:
+            return
+
+    def take(self, answer: Ended | None) -> None:
+        if answer is not None:
+            self.flying.pop(answer[0].pk)
+            self.ended.append(answer)
 
     def claim(self) -> None:
-        with transaction.atomic(durable=True):
-            emails = EmailLog.objects.claim(self.concurrency * 4, self.lease)
-        EmailLog.objects.prefetch(emails)
-        self.claimed.extend(emails)
-
-    def launch(self) -> None:
-        """Fence as many messages as threads are free, commit that, and let them leave."""
-        batch = self.next(self.concurrency - len(self.flying))
-        if not batch:
+        if self.gate.on_trial and (self.flying or self.claimed or not EmailLog.objects.due().exists()):
+            return  # The one that tries is on its way, or there is none.
+        room = self.gate.room(self.concurrency * 4)
+        if not room:
             return
-        with transaction.atomic(durable=True):
-            fenced = EmailLog.objects.fence(batch, self.lease, self.provider.key)
+        with transaction.atomic(using=self.using, durable=True):
+            emails = EmailLog.objects.claim(room, self.lease)
+            safe = [email for email in emails if self.is_safe(email)]
+            if len(safe) < len(emails):
+                self.hold([email for email in emails if not self.is_safe(email)])
+        EmailLog.objects.address(safe)
+        self.claimed.extend(safe)
+
+    def is_safe(self, email: EmailLog) -> bool:
+        """Whether another attempt makes no second copy of one that may have left."""
+        if not email.doubtful:
+            return True
+        return email.provider == self.provider.key and self.provider.remembers(email.first_tried_at, self.gate.now)
+
+    def hold(self, emails: list[EmailLog]) -> None:
+        """Leave to staff, or to the provider's report, what nobody can try again safely."""
+        for email in emails:
+            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED).filter(pk=email.pk)
+            held.update(state=State.IN_DOUBT, error=KEY_LOST, lease_until=None)
+            EmailEvent.of_attempt(email, State.IN_DOUBT, {"error": KEY_LOST}, self.gate.now).save()
+
+    def launch(self) -> int:
+        """Fence as many messages as threads are free, commit that, and let them leave; returns their number."""
+        batch = [] if self.gate.shut else self.next(self.concurrency - len(self.flying))
+        if not batch:
+            return 0
+        try:
+            with transaction.atomic(using=self.using, durable=True):
+                allowed = self.gate.permit(batch)
+                fenced = EmailLog.objects.fence(allowed, self.gate.now, self.lease, self.provider.key)
+        except (OperationalError, InterfaceError):
+            self.claimed.extendleft(reversed(batch))  # Nobody knows whether it was committed: to be fenced anew.
+            raise
+        self.claimed.extendleft(reversed(batch[len(allowed) :]))
+        with_attachments = [email for email in fenced if has_attachments(email.payload)]
+        if with_attachments:  # Read only now: they may be large.
+            prefetch_related_objects(with_attachments, "attachments")
         for email in fenced:
-            self.flying[self.pool.submit(self.sender.send, email, self.provider)] = email
+            email.state, email.attempts, email.provider = State.SENDING, email.attempts + 1, self.provider.key
+            email.first_tried_at = email.first_tried_at or self.gate.now
+            self.flying[email.pk] = (email, time.monotonic())
+            self.senders.submit(email, self.provider, self.answers, trial=self.gate.on_trial)
+        return len(fenced)
 
     def next(self, free: int) -> list[EmailLog]:
         """Up to `free` claimed messages, one per address at a time: a farewell must not overtake the notice of it."""
-        busy = {address for email in self.flying.values() for address in addresses(email)}
+        busy = {address for email, _ in self.flying.values() for address in email.addresses}
         batch: list[EmailLog] = []
-        kept: list[EmailLog] = []
-        for email in self.claimed:
-            if len(batch) < free and busy.isdisjoint(addresses(email)):
-                batch.append(email)
-            else:
-                kept.append(email)
-            busy |= addresses(email)
-        self.claimed = deque(kept)
+        kept: deque[EmailLog] = deque()
+        while self.claimed and len(batch) < free:
+            email = self.claimed.popleft()
+            (batch if busy.isdisjoint(email.addresses) else kept).append(email)
+            busy |= email.addresses
+        self.claimed.extendleft(reversed(kept))
         return batch
 
     def renew(self) -> None:
@@ -124,23 +182,32 @@ class Drain:
         if time.monotonic() - self.renewed_at < self.lease.total_seconds() / 3:
             return
         self.renewed_at = time.monotonic()
-        for email in {held.attempt_token: held for held in [*self.claimed, *self.flying.values()]}.values():
-            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED, State.SENDING)
-            held.update(lease_until=Now() + self.lease)
+        held = [*self.claimed, *(email for email, _ in self.flying.values())]
+        try:
+            for token in {email.attempt_token for email in held}:
+                mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
+                mine.filter(pk__in=[email.pk for email in held]).update(lease_until=Now() + self.lease)
+            self.gate.renew()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("delivery.database_away error=%s", type(error).__name__)
+            connections[self.using].close()
 
     def settle(self) -> int:
         """Write how attempts ended. A database that is away for a while costs time, not the knowledge of it."""
         deadline = time.monotonic() + self.lease.total_seconds()
         while self.ended:
             try:
-                written = write(self.ended)
+                with transaction.atomic(using=self.using, durable=True):
+                    self.gate.note(self.ended)
+                    written = write(self.ended, self.gate.now, on_trial=self.gate.on_trial)
+                self.gate.forget(self.ended)
                 self.ended.clear()
                 return written
             except (OperationalError, InterfaceError) as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("delivery.database_away error=%s", type(error).__name__)
-                connections[EmailLog.objects.db].close()
+                connections[self.using].close()
                 time.sleep(0.5)
             except DatabaseError as error:
                 logger.error("delivery.outcome_refused error=%s", frames(error))
@@ -149,97 +216,29 @@ class Drain:
 
     def settle_one_by_one(self) -> int:
         """Where the database refuses a batch, one odd answer of a provider must not cost the others theirs."""
-        written = 0
-        for email, outcome in self.ended:
-            try:
-                written += write([(email, outcome)])
-            except DatabaseError as error:
-                written += write([(email, Outcome(Verdict.AMBIGUOUS, type(error).__name__, "Its answer was odd."))])
-        self.ended.clear()
+        written, ended, self.ended = 0, self.ended, []
+        for email, outcome in ended:
+            for attempt in (outcome, Outcome(Verdict.AMBIGUOUS, "OddAnswer", "Its answer was odd.")):
+                try:
+                    with transaction.atomic(using=self.using, durable=True):
+                        written += write([(email, attempt)], self.gate.now)
+                    break
+                except DatabaseError as error:
+                    logger.error("email.outcome_refused id=%s error=%s", email.pk, type(error).__name__)
+        self.gate.forget(ended)
         return written
 
-    def release(self, emails: Iterable[EmailLog]) -> None:
+    def release(self) -> None:
         """Give back messages that were claimed, but did not get their turn."""
+        emails, self.claimed = list(self.claimed), deque()
+        back = Case(When(state=State.CLAIMED, then=Value(State.QUEUED)), default=Value(State.RETRYING))
         for token in {email.attempt_token for email in emails}:
-            EmailLog.objects.held_under(token, State.CLAIMED).update(state=State.QUEUED, lease_until=None)
+            mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
+            mine.filter(pk__in=[email.pk for email in emails]).update(state=back, lease_until=None)
 
 
-def addresses(email: EmailLog) -> set[str]:
-    return {recipient.address for recipient in email.recipients.all()}
-
-
-def write(ended: Iterable[tuple[EmailLog, Outcome]]) -> int:
-    """Write outcomes in one transaction: each row, its timeline and its recipients together; returns their number."""
-    events: list[EmailEvent] = []
-    recipients: list[EmailRecipient] = []
-    with transaction.atomic(durable=True):
-        for email, outcome in ended:
-            state, columns = ending(email, outcome)
-            if not email.settle(state, **columns):
-                logger.warning("email.lost_lease id=%s", email.pk)
-                continue
-            events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}))
-            recipients += told(email, outcome)
-            logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
-        EmailEvent.objects.bulk_create(events)
-        EmailRecipient.objects.bulk_update(recipients, ["message_id", "delivery", "delivery_at"])
-    return len(events)
-
-
-def ending(email: EmailLog, outcome: Outcome) -> tuple[State, dict[str, Any]]:
-    """The state that an outcome leads to, and what is written with it."""
-    columns: dict[str, Any] = {"error_class": outcome.error_class, "error": outcome.error}
-    if outcome.verdict is Verdict.ACCEPTED:
-        return State.SENT, {**columns, "sent_at": Now(), "message_id": outcome.message_id}
-    if outcome.verdict in SETTLED:
-        return SETTLED[outcome.verdict], columns
-    attempts = email.attempts - (outcome.verdict in UNTRIED)
-    columns["attempts"] = attempts
-    exhausted = attempts >= settings.EMAILS["MAX_ATTEMPTS"]
-    if exhausted or timezone.now() - email.created_at > settings.EMAILS["MAX_AGE"]:
-        return State.FAILED, {**columns, "error": f"Given up after {attempts} attempts. {outcome.error}".strip()}
-    return State.RETRYING, {**columns, "run_at": Now() + pause(email, outcome)}
-
-
-def pause(email: EmailLog, outcome: Outcome) -> timedelta:
-    """How long to wait: full jitter over an interval that doubles with every attempt (AWS, "Exponential Backoff")."""
-    if outcome.verdict in UNTRIED:
-        return PATIENCE
-    most = min(BACK_OFF_MOST, BACK_OFF * 2 ** min(email.attempts - 1, 10))
-    return timedelta(seconds=max(1.0, random.uniform(0, most.total_seconds())))  # noqa: S311
-
-
-def told(email: EmailLog, outcome: Outcome) -> list[EmailRecipient]:
-    """The recipients of whom the provider said something, changed but not saved."""
-    changed = []
-    for recipient in email.recipients.all():
-        if recipient.address in outcome.recipients:
-            recipient.message_id, status = outcome.recipients[recipient.address]
-            if status in {"rejected", "invalid", "failed"}:
-                recipient.delivery = Delivery.FAILED if status == "failed" else Delivery.REJECTED
-                recipient.delivery_at = timezone.now()
-            changed.append(recipient)
-    return changed
-
-
-RESCUES = {State.CLAIMED: State.QUEUED, State.SENDING: State.IN_DOUBT}
-RESCUE_REASON = "The worker stopped while sending. Whether it left is not known."
-
-
-def sweep() -> int:
-    """Rescue what dead workers left behind; returns the number of messages. Any number of sweepers may run."""
-    rescued = 0
-    for state, rescue in RESCUES.items():
-        error = RESCUE_REASON if rescue == State.IN_DOUBT else ""
-        with transaction.atomic(durable=True):
-            stale = EmailLog.objects.lock_stale(state)
-            EmailLog.objects.filter(pk__in=[email.pk for email in stale]).update(
-                state=rescue, lease_until=None, error=error
-            )
-            EmailEvent.objects.bulk_create(
-                [EmailEvent.of_attempt(email, "rescued", {"from": state, "to": rescue}) for email in stale]
-            )
-        for email in stale:
-            logger.warning("email.rescued id=%s from=%s to=%s", email.pk, state, rescue)
-        rescued += len(stale)
-    return rescued
+def drain(seconds: float) -> tuple[int, bool]:
+    """Send due messages for about `seconds`; returns how many attempts were settled, and whether more are due."""
+    with Drain(kept_senders()) as running:
+        settled = running.run(until=time.monotonic() + seconds)
+    return settled, EmailLog.objects.due().exists()

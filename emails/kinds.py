@@ -14,6 +14,11 @@ class EmailKind:
     when: str  # Tells staff, in the admin, what makes this email go out.
     on: bool = True  # Sent unless staff switch it off (or, where False, only once they switch it on).
     required: bool = False  # Can't be switched off.
+    # What becomes of one that may or may not have left: "hold" shows it to staff, "resend" risks a second copy, which
+    # suits a code that is useless when late.
+    on_doubt: str = "hold"
+    # A server's error (500, 502, 504) usually means that nothing was sent, and it is tried again; not so with these.
+    never_twice: bool = False
     templates: str = ""  # The folder of <key>.txt and <key>.html.
 
 

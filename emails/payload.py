@@ -116,6 +116,11 @@ def load(payload: Payload) -> AnymailMessage:
     return message
 
 
+def has_attachments(data: str) -> bool:
+    """Whether a stored payload refers to attachments, told without reading all of it."""
+    return '"attachments": []' not in data
+
+
 def refuse_overrides(message: EmailMessage) -> None:
     for name in ("message", "recipients"):
         if getattr(type(message), name) is not getattr(EmailMessage, name):

@@ -1,15 +1,21 @@
 """The email service providers: the one table of what is known of each, and a connection to the chosen one."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
 import django
+import requests
 from anymail.utils import UNSET
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
+
+from emails.sessions import NeverConnected, Session
+
+KEY_MARGIN = 0.6  # Of a key's life: after that nobody relies on it.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +29,18 @@ class Provider:
     prefix: str = ""  # Variables that start so are Anymail's settings of this provider.
     single_tag: bool = False  # Takes no second tag: a caller's own then leaves no room for our reference.
     reports: bool = True  # Tells by webhook what became of a message.
+    key_hours: float = 0.0  # How long it knows a message again by our key, and sends no second copy of it.
     ref_in: str = "metadata"  # Where our opaque reference travels: "metadata", "tags" or "" (the Message-ID).
+
+    @property
+    def by_session(self) -> bool:
+        """Whether it is reached through our own Session, which knows when it waits."""
+        return bool(self.prefix) and self.key != "amazon_ses"
+
+    def remembers(self, first_tried_at: datetime | None, now: datetime) -> bool:
+        """Whether another attempt is safe, since the key of the first is still known (with a margin for the way)."""
+        lives = timedelta(hours=self.key_hours * KEY_MARGIN)
+        return bool(self.key_hours and first_tried_at and now - first_tried_at < lives)
 
     @staticmethod
     def example(variable: str) -> str:
@@ -56,7 +73,7 @@ PROVIDERS = {
             ref_in="",
         ),
         anymail("amazon_ses", "Amazon SES"),
-        anymail("brevo", "Brevo", "API_KEY"),
+        anymail("brevo", "Brevo", "API_KEY", key_hours=0.5),  # Brevo, "Idempotent requests": 30 minutes
         # MailerSend and Postal carry no metadata (Anymail raises AnymailUnsupportedFeature), but tags.
         anymail("mailersend", "MailerSend", "API_TOKEN", ref_in="tags"),
         anymail("mailgun", "Mailgun", "API_KEY"),
@@ -65,7 +82,7 @@ PROVIDERS = {
         anymail("mandrill", "Mandrill", "API_KEY"),
         anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags", single_tag=True),
         anymail("postmark", "Postmark", "SERVER_TOKEN"),
-        anymail("resend", "Resend", "API_KEY"),
+        anymail("resend", "Resend", "API_KEY", key_hours=24),  # Resend, "Idempotency Keys"
         anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID", reports=False),
         anymail("sendgrid", "SendGrid", "API_KEY"),
         anymail("sparkpost", "SparkPost", "API_KEY"),
@@ -108,16 +125,54 @@ def noting_hand_over(backend: type[Any]) -> type[Any]:
         return backend
 
     class EmailBackend(backend):  # type: ignore[misc]
+        def create_session(self) -> Any:
+            return Session(like=super().create_session())
+
         def post_to_esp(self, payload: Any, message: EmailMessage) -> Any:
+            key = getattr(message, "idempotency_key", None)
+            if key and getattr(payload, "headers", None) is not None:
+                payload.headers[KEY_HEADER] = key
             message.handed_over = True  # type: ignore[attr-defined]
             return super().post_to_esp(payload, message)
 
     return EmailBackend
 
 
+KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header, which Resend follows
+
+
+def call_on(connection: Any) -> None:
+    """Ask a provider that was gone whether anybody is there, before a message is risked: raises NotThere if not.
+
+    Whatever it answers will do, even that there is nothing to see; SMTP has said hello when the connection was opened.
+    """
+    session, url = getattr(connection, "session", None), getattr(connection, "api_url", "")
+    if session is None or not url:
+        return
+    try:
+        status = session.get(url, timeout=min(CALL_SECONDS, connection.timeout)).status_code
+    except (NeverConnected, requests.Timeout) as error:
+        raise NotThere(type(error).__name__) from error
+    except Exception:
+        return  # Somebody closed the door, so somebody is there; and this question must not cost a message.
+    if status >= 500 and status != 501:
+        raise NotThere(f"HTTP {status}")
+
+
+CALL_SECONDS = 5.0
+
+
+class NotThere(OSError):
+    """The provider does not answer; nothing was handed to it."""
+
+
 def mark(message: EmailMessage, provider: Provider, ref: str, kind: str) -> None:
     """Put our reference where `provider` hands it back, and the kind as a tag where there is room for one."""
     tags, metadata = list(given(message, "tags", [])), given(message, "metadata", {})
+    if provider.key == "resend":
+        message.idempotency_key = ref  # type: ignore[attr-defined]
+    elif provider.key == "brevo":  # A UUID in the body, where Brevo looks for it.
+        message.extra_headers.setdefault("idempotencyKey", ref)
     if provider.ref_in == "metadata":
         message.metadata = {**metadata, "ref": ref}  # type: ignore[attr-defined]
         # One tag is all that some providers take, and the caller's own comes first.

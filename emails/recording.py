@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from django.core.mail import EmailMessage
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
 from emails import tasks
 from emails.cause import Cause, Recorded, current
 from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State
 from emails.payload import Payload, dump
+from emails.rows import inserting
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,8 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     payloads = [dump(message) for message in messages]
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using):
-        emails = EmailLog.objects.using(using).bulk_create(
-            [row(message, payload, current()) for message, payload in zip(messages, payloads, strict=True)]
-        )
+        emails = [row(message, payload, current()) for message, payload in zip(messages, payloads, strict=True)]
+        inserting(EmailLog, using, "run_at")(emails)
         recipients: list[EmailRecipient] = []
         attachments: list[EmailAttachment] = []
         for email, message, payload in zip(emails, messages, payloads, strict=True):
@@ -37,9 +37,9 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
             attachments += attached(email, payload)
             message.email_log = email  # type: ignore[attr-defined]
             note(email, [recipient.formatted for recipient in to], using)
-        EmailRecipient.objects.using(using).bulk_create(recipients)
+        inserting(EmailRecipient, using)(recipients)
         if attachments:
-            EmailAttachment.objects.using(using).bulk_create(attachments)
+            inserting(EmailAttachment, using)(attachments)
         wake_on_commit(using)
     return emails
 
@@ -133,18 +133,30 @@ def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:
 def wake_on_commit(using: str) -> None:
     """Wake delivery when the transaction commits, once however many messages it records."""
     # A hook that a rolled-back savepoint took away is not in the list any more, so that a later message adds its own.
-    if not any(isinstance(hook[1], WakeUp) and not hook[1].done for hook in connections[using].run_on_commit):
-        transaction.on_commit(WakeUp(), using=using, robust=True)
+    if any(isinstance(hook[1], WakeUp) and not hook[1].done for hook in connections[using].run_on_commit):
+        return
+    wake_up = WakeUp()
+    if tasks.joins_transaction(using):
+        wake_up.enqueue()  # The task is a row of this transaction, and needs nothing after it.
+    transaction.on_commit(wake_up, using=using, robust=True)
 
 
 class WakeUp:
     """Wakes a worker, once. A wake-up that is lost costs seconds, not mail: the sweeper finds what is due."""
 
-    done = False
+    enqueued = done = False
 
     def __call__(self) -> None:
+        """At commit."""
         self.done = True
+        if not self.enqueued:
+            self.enqueue()
+
+    def enqueue(self) -> None:
+        self.enqueued = True
         try:
             tasks.deliver.enqueue()
-        except Exception as error:  # The change is committed: nothing may turn it into an error page now.
+        except DatabaseError:
+            raise  # The transaction is broken, and has to know.
+        except Exception as error:  # A click must not become an error page because a broker is gone.
             logger.error("delivery.wake_failed error=%s", type(error).__name__)

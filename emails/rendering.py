@@ -71,6 +71,9 @@ BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 def addressee(name: str, address: str) -> str:
     """A To header's value. The name is dropped where it would make the address longer than SES takes (320 bytes)."""
-    parsed = Address(addr_spec=address)
-    full = str(Address(one_line(name), parsed.username, parsed.domain))
+    local, _, domain = address.rpartition("@")
+    if '"' in local or not address.isascii():  # Python's parser knows the rules, and is slow.
+        parsed = Address(addr_spec=address)
+        local, domain = parsed.username, parsed.domain
+    full = str(Address(one_line(name), local, domain))
     return full if len(full.encode()) <= 320 else address

@@ -1,79 +1,146 @@
-"""One attempt: the recorded message is put together again and handed to the provider."""
+"""One attempt: the recorded message is put together again and handed to the provider, by one of a few threads."""
 
 import logging
+import os
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from anymail.exceptions import AnymailError
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from emails import outcomes, providers
+from emails.frozen import freeze
 from emails.models import EmailLog
 from emails.outcomes import Outcome
-from emails.payload import Payload, StoredAttachment, load
+from emails.payload import Payload, StoredAttachment, has_attachments, load
 from emails.providers import Provider
+from emails.sessions import DESK, IDLE
+from emails.wording import frames
 
 logger = logging.getLogger(__name__)
 
 ANTICIPATED = (AnymailError, ImproperlyConfigured, OSError, ValueError)
+Attempt = tuple[EmailLog, Provider, bool, "SimpleQueue[Ended | None]"]
+Ended = tuple[EmailLog, Outcome]
+
+
+class Senders:
+    """Threads, each with provider connections of its own that stay open from message to message."""
+
+    def __init__(self, number: int) -> None:
+        self.work: SimpleQueue[Attempt | None] = SimpleQueue()
+        self.threads = [threading.Thread(target=self.run, name=f"email-{n}", daemon=True) for n in range(number)]
+        for thread in self.threads:
+            thread.start()
+
+    def submit(
+        self, email: EmailLog, provider: Provider, ended: "SimpleQueue[Ended | None]", *, trial: bool = False
+    ) -> None:
+        """Have an attempt made; `(email, Outcome)` is put into `ended`. `trial`: ask first whether anybody is there."""
+        self.work.put((email, provider, trial, ended))
+
+    def run(self) -> None:
+        sender = Sender()
+        while True:
+            try:
+                attempt = self.work.get(timeout=IDLE)
+            except Empty:
+                sender.close()
+                continue
+            if attempt is None:
+                sender.close()
+                return
+            email, provider, trial, ended = attempt
+            with DESK:
+                outcome = sender.send(email, provider, trial=trial)
+            ended.put((email, outcome))
+
+    def stop(self) -> None:
+        """Let the threads end after what they are at."""
+        for _ in self.threads:
+            self.work.put(None)
+
+
+_kept: tuple[Any, Senders] | None = None
+_keeping = threading.Lock()
+
+
+def kept_senders() -> Senders:
+    """This process's senders, kept from drain to drain: a new TLS session costs twenty times what a message does."""
+    global _kept
+    made_for = (os.getpid(), settings.EMAILS, settings.ANYMAIL)  # A fork has no threads; tests change the settings.
+    with _keeping:
+        if _kept is None or any(old is not new and old != new for old, new in zip(_kept[0], made_for, strict=True)):
+            if _kept is not None:
+                _kept[1].stop()
+            _kept = (made_for, Senders(settings.EMAILS["CONCURRENCY"]))
+        return _kept[1]
 
 
 class Sender:
-    """Sends from any number of threads, each over provider connections of its own that it keeps open."""
+    """One thread's connections, by provider."""
 
     def __init__(self) -> None:
-        self.thread = threading.local()
-        self.opened: list[BaseEmailBackend] = []  # list.append is atomic
+        self.connections: dict[str, BaseEmailBackend] = {}
+        self.rested_at = time.monotonic()
 
-    def send(self, email: EmailLog, provider: Provider) -> Outcome:
+    def send(self, email: EmailLog, provider: Provider, *, trial: bool = False) -> Outcome:
         """Make one attempt. Every end is an Outcome; nothing is raised and the database is not touched."""
         message: EmailMessage = EmailMessage()
         try:
             message = outgoing(email, provider)
-            sent = self.connection(provider).send_messages([message])
+            with nullcontext() if provider.by_session else DESK.left():
+                connection = self.connection(provider)
+                if trial:
+                    providers.call_on(connection)
+                sent = connection.send_messages([message])
             return outcomes.of_answer(message, sent)
         except Exception as error:
             self.discard(provider)
             if not isinstance(error, ANTICIPATED):
-                logger.error("email.unexpected_error id=%s error=%s", email.pk, outcomes.frames(error))
+                logger.error("email.unexpected_error id=%s error=%s", email.pk, frames(error))
             return outcomes.of_error(message, error)
-
-    def connections(self) -> dict[str, BaseEmailBackend]:
-        """This thread's open connections, by provider."""
-        connections: dict[str, BaseEmailBackend] = self.thread.__dict__.setdefault("connections", {})
-        return connections
+        finally:
+            self.rested_at = time.monotonic()
 
     def connection(self, provider: Provider) -> BaseEmailBackend:
-        connection = self.connections().get(provider.key)
+        if time.monotonic() - self.rested_at > IDLE:
+            self.close()
+        connection = self.connections.get(provider.key)
         if connection is None:
             connection = providers.connection(provider)
             connection.open()
-            self.connections()[provider.key] = connection
-            self.opened.append(connection)
+            self.connections[provider.key] = connection
         return connection
 
     def discard(self, provider: Provider) -> None:
-        """Drop this thread's connection after an error: an SMTP dialogue may be anywhere."""
-        connection = self.connections().pop(provider.key, None)
+        """Drop the connection after an error: an SMTP dialogue may be anywhere."""
+        connection = self.connections.pop(provider.key, None)
         if connection is not None:
-            self.opened.remove(connection)
-            close(connection)
+            close(connection.close)
 
     def close(self) -> None:
-        for connection in self.opened:
-            close(connection)
+        for connection in self.connections.values():
+            close(connection.close)
+        self.connections.clear()
 
 
-def close(connection: BaseEmailBackend) -> None:
+def close(closing: Callable[[], None]) -> None:
     with suppress(Exception):  # What it sent is accepted; a QUIT that fails changes nothing.
-        connection.close()
+        closing()
 
 
 def outgoing(email: EmailLog, provider: Provider) -> EmailMessage:
-    """The message as the provider gets it, our reference aboard."""
-    attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in email.attachments.all()]
+    """The message as the provider gets it, our reference aboard: the same bytes at every attempt."""
+    attached = email.attachments.all() if has_attachments(email.payload) else ()
+    attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in attached]
     message = load(Payload(email.payload, email.text, email.html, attachments))
     providers.mark(message, provider, str(email.ref), email.kind)
-    return message
+    return freeze(message, str(email.ref), email.created_at)

@@ -5,9 +5,9 @@ import time
 
 from django.core.management import CommandError, call_command
 
-from emails import delivery, tasks
+from emails import rescue, tasks
 from emails.models import EmailLog
-from emails.outcomes import frames
+from emails.wording import frames
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _tidied_at = float("-inf")
 def turn() -> None:
     """One round. Any number of workers may take their turns at once; an error costs one turn, not the thread."""
     try:
-        delivery.sweep()
+        rescue.sweep()
         if EmailLog.objects.due().exists():
             tasks.deliver.enqueue()
         tidy()

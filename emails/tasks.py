@@ -1,6 +1,6 @@
 """What the task engine runs. The log is the queue: a task only wakes a drain, so a lost task loses no mail."""
 
-from emails import delivery
+from emails import deliverer, delivery
 
 try:
     from django.tasks import task
@@ -12,8 +12,19 @@ SLICE = 5.0  # Seconds of work per task, so that a worker told to stop never has
 
 @task()
 def deliver() -> int:
-    """Send what is due; where there is more than a task's time allows, the next task goes on."""
+    """Send what is due; where there is more than a task's time allows, the next task goes on.
+
+    In a process that delivers by itself (manage.py worker) the task only wakes it.
+    """
+    if deliverer.wake():
+        return 0
     sent, more = delivery.drain(seconds=SLICE)
     if more:
         deliver.enqueue()
     return sent
+
+
+def joins_transaction(using: str) -> bool:
+    """Whether the task engine keeps its tasks in this very database: a wake-up then commits with what it is for."""
+    joins = getattr(deliver.get_backend(), "joins_transaction", None)
+    return joins is not None and bool(joins(using))

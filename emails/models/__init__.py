@@ -1,10 +1,24 @@
-"""The log's tables: one EmailLog a message, with its recipients, attachments and timeline."""
+"""The log's tables: one EmailLog a message, with its recipients, attachments and timeline; and what lets it leave."""
 
 from emails.models.attachment import EmailAttachment
 from emails.models.event import EmailEvent
+from emails.models.lane import Lane
 from emails.models.log import EmailLog
+from emails.models.pause import Pause
+from emails.models.permit import Permit
 from emails.models.recipient import Delivery, EmailRecipient
 from emails.models.state import State
 from emails.models.switch import EmailKindSwitch
 
-__all__ = ["Delivery", "EmailAttachment", "EmailEvent", "EmailKindSwitch", "EmailLog", "EmailRecipient", "State"]
+__all__ = [
+    "Delivery",
+    "EmailAttachment",
+    "EmailEvent",
+    "EmailKindSwitch",
+    "EmailLog",
+    "EmailRecipient",
+    "Lane",
+    "Pause",
+    "Permit",
+    "State",
+]

@@ -1,3 +1,5 @@
+import uuid
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -11,31 +13,46 @@ class EmailEvent(models.Model):
 
     # Null: reported before, or without, a message of ours that it belongs to; kept for later matching.
     email = models.ForeignKey("emails.EmailLog", models.CASCADE, null=True, related_name="events")
-    recipient = models.ForeignKey("emails.EmailRecipient", models.CASCADE, null=True, related_name="events")
+    recipient = models.ForeignKey(
+        "emails.EmailRecipient", models.CASCADE, null=True, related_name="events", db_index=False
+    )
     type = models.CharField(max_length=20)
     occurred_at = models.DateTimeField(default=timezone.now)
     recorded_at = models.DateTimeField(default=timezone.now)
     provider = models.CharField(max_length=20, blank=True)
     event_id = models.CharField(max_length=255, blank=True)
     dedupe_key = models.CharField(max_length=255, unique=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False)
     detail = models.JSONField(default=dict)
 
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["occurred_at", "id"]
+        indexes = [
+            models.Index(
+                fields=["recipient"], name="emails_event_recipient", condition=models.Q(recipient__isnull=False)
+            ),
+            models.Index(fields=["actor"], name="emails_event_actor", condition=models.Q(actor__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} at {self.occurred_at:%Y-%m-%d %H:%M:%S}"
 
     @classmethod
-    def of_attempt(cls, email: Any, type: str, detail: dict[str, Any]) -> "EmailEvent":
-        """An entry of ours about the attempt that `email.attempt_token` names, not saved yet."""
+    def of_attempt(cls, email: Any, type: str, detail: dict[str, Any], at: datetime) -> "EmailEvent":
+        """An entry of ours about the attempt that `email.attempt_token` names, not saved yet; `at` by the database."""
         return cls(
             email=email,
             type=type,
+            occurred_at=at,
             provider=email.provider,
             dedupe_key=f"{email.pk}:{email.attempt_token}:{type}",
             detail={name: value for name, value in detail.items() if value},
         )
+
+    @classmethod
+    def of_staff(cls, email: Any, type: str, actor: Any, **detail: str) -> "EmailEvent":
+        """An entry about what staff did with the message, not saved yet."""
+        detail = {"by": str(actor), **detail}
+        return cls(email=email, type=type, actor=actor, dedupe_key=f"{email.pk}:{uuid.uuid4()}", detail=detail)

@@ -1,6 +1,7 @@
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Self
 
 from django.conf import settings
@@ -11,8 +12,22 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from emails.kinds import label
-from emails.models.recipient import DELIVERY_TROUBLE, Delivery
+from emails.models.recipient import DELIVERY_TROUBLE, Delivery, EmailRecipient, Reached
 from emails.models.state import DUE, TROUBLE, State
+from emails.rows import updating
+
+# What a worker has to know of a message before it is the message's turn, and what it sends then.
+FACTS = (
+    *("ref", "created_at", "kind", "state", "attempts", "attempt_token"),
+    *("provider", "first_tried_at", "doubtful", "rescues"),
+)
+CONTENT = ("text", "html", "payload")
+
+
+def within(*states: State) -> str:
+    """SQL for rows found by primary key; not in a form that invites PostgreSQL to walk the index of states instead."""
+    names = ", ".join(f"'{state}'" for state in states)
+    return f"COALESCE({{table}}.state, '') IN ({names})"
 
 
 class EmailLogQuerySet(models.QuerySet["EmailLog"]):
@@ -46,11 +61,14 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
     def claim(self, limit: int, lease: timedelta) -> list["EmailLog"]:
         """Take up to `limit` due messages, oldest first, so that no other worker has them until `lease` is over.
 
-        To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE
-        transaction is alone with the database from its beginning.
+        To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE transaction is alone
+        with the database from its beginning. A message whose worker died before is taken alone: if it is what kills
+        workers, it must not drag others along.
         """
         skip = connections[self.db].features.has_select_for_update_skip_locked
-        due = list(self.due().select_for_update(skip_locked=skip).order_by("run_at", "pk")[:limit])
+        rows = self.due().only(*FACTS).select_for_update(skip_locked=skip)
+        due = list(rows.order_by("run_at", "pk")[:limit])
+        due = list(takewhile(lambda email: not email.rescues, due)) or due[:1]
         token = uuid.uuid4()
         self.filter(pk__in=[email.pk for email in due]).update(
             state=State.CLAIMED, attempt_token=token, lease_until=Now() + lease
@@ -59,25 +77,43 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
             email.state, email.attempt_token = State.CLAIMED, token
         return due
 
-    def fence(self, emails: Sequence["EmailLog"], lease: timedelta, provider: str) -> list["EmailLog"]:
-        """Mark claimed messages as sending, to be committed before their requests; returns those still ours."""
-        mine = self.filter(pk__in=[email.pk for email in emails])
-        mine = mine.held_under(emails[0].attempt_token, State.CLAIMED).filter(lease_until__gt=Now())
-        fenced = mine.update(
-            state=State.SENDING, attempts=models.F("attempts") + 1, lease_until=Now() + lease, provider=provider
+    def fence(self, emails: Sequence["EmailLog"], now: datetime, lease: timedelta, provider: str) -> list["EmailLog"]:
+        """Mark claimed messages as sending, to be committed before their requests; returns those still ours.
+
+        `now` is the database's time. May be repeated where nobody knows whether its commit took place.
+        """
+        names = ("state", "attempts", "lease_until", "provider", "first_tried_at")
+        held = within(State.CLAIMED, State.SENDING) + " AND COALESCE({table}.lease_until, {now}) > {now}"
+        options = {"keep": ("first_tried_at",), "match": ("attempt_token",), "where": held, "returning": CONTENT}
+        content = updating(EmailLog, self.db, names, **options)(
+            [
+                (
+                    *(email.pk, email.attempt_token, State.SENDING, email.attempts + 1),
+                    *(now + lease, provider, email.first_tried_at or now),
+                )
+                for email in emails
+            ]
         )
-        held = {email.pk for email in emails}
-        if fenced < len(emails):
-            sending = self.filter(pk__in=held).held_under(emails[0].attempt_token, State.SENDING)
-            held = set(sending.values_list("pk", flat=True))
+        ours = [email for email in emails if email.pk in content]
+        for email in ours:
+            email.text, email.html, email.payload = content[email.pk]
+        return ours
+
+    def address(self, emails: Sequence["EmailLog"]) -> None:
+        """Set `reached` and `addresses`, for which making a model of every recipient would be too slow."""
+        by_pk: dict[int, list[Reached]] = {email.pk: [] for email in emails}
+        rows = EmailRecipient.objects.using(self.db).filter(email__in=list(by_pk)).order_by("pk")
+        for email_pk, *values in rows.values_list("email_id", *Reached._fields):
+            by_pk[email_pk].append(Reached(*values))
         for email in emails:
-            email.state, email.provider, email.attempts = State.SENDING, provider, email.attempts + 1
-        return [email for email in emails if email.pk in held]
+            email.reached = by_pk[email.pk]
+            email.addresses = frozenset(recipient.address for recipient in email.reached)
 
     def lock_stale(self, state: State, limit: int = 1000) -> list["EmailLog"]:
-        """Stale messages, locked against other sweepers until the transaction ends."""
+        """Stale messages, locked against other sweepers until the transaction ends; `now` is the database's time."""
         skip = connections[self.db].features.has_select_for_update_skip_locked
-        return list(self.without_bodies().stale(state).select_for_update(skip_locked=skip)[:limit])
+        stale = self.without_bodies().stale(state).annotate(now=Now(output_field=models.DateTimeField()))
+        return list(stale.select_for_update(skip_locked=skip)[:limit])
 
     def waiting_seconds(self) -> int:
         """How long the message that has been due longest has been waiting; 0 where nothing is due."""
@@ -99,7 +135,7 @@ class EmailLog(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="emails", db_index=False
     )
     user_label = models.CharField(_("person"), max_length=320, blank=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False)
     actor_label = models.CharField(_("caused by"), max_length=320, default="system")
     cause = models.TextField(_("cause"), blank=True)  # "POST /admin/…", "manage.py demo".
     changes = models.JSONField(_("changes"), default=dict)  # {field: [old, new]}, secrets masked.
@@ -109,13 +145,18 @@ class EmailLog(models.Model):
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
     payload = models.TextField(blank=True)  # JSON text, not jsonb, which loses key order and refuses NUL.
-    resend_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="resends")
+    resend_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="resends", db_index=False)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
     delivery = models.CharField(_("delivery"), max_length=10, choices=Delivery, blank=True, default=Delivery.NONE)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     run_at = models.DateTimeField(_("due"), db_default=Now())
     lease_until = models.DateTimeField(null=True)
     attempt_token = models.UUIDField(null=True)
+    first_tried_at = models.DateTimeField(null=True)  # A provider's memory of our key begins here.
+    doubtful = models.BooleanField(
+        default=False
+    )  # An earlier attempt may have left: only a key makes another one safe.
+    rescues = models.PositiveSmallIntegerField(default=0)  # How often its worker died while holding it.
     provider = models.CharField(_("provider"), max_length=20, blank=True)
     message_id = models.CharField(_("message id"), max_length=255, blank=True)
     error_class = models.CharField(_("error"), max_length=100, blank=True)
@@ -123,6 +164,9 @@ class EmailLog(models.Model):
     sent_at = models.DateTimeField(_("sent"), null=True)
 
     objects = EmailLogQuerySet.as_manager()
+
+    reached: list[Reached]  # Its recipients, where it was claimed.
+    addresses: frozenset[str]
 
     class Meta:
         verbose_name = _("email")
@@ -143,7 +187,9 @@ class EmailLog(models.Model):
             ),
             models.Index(fields=["state", "-id"], name="emails_log_state"),
             models.Index(fields=["kind", "-id"], name="emails_log_kind"),
-            models.Index(fields=["user", "-id"], name="emails_log_user"),
+            models.Index(fields=["user", "-id"], name="emails_log_user", condition=models.Q(user__isnull=False)),
+            models.Index(fields=["actor"], name="emails_log_actor", condition=models.Q(actor__isnull=False)),
+            models.Index(fields=["resend_of"], name="emails_log_resend", condition=models.Q(resend_of__isnull=False)),
             models.Index(fields=["created_at"], name="emails_log_created"),
             models.Index(fields=["message_id"], name="emails_log_message_id", condition=~models.Q(message_id="")),
         ]

@@ -1,3 +1,6 @@
+from datetime import datetime
+from typing import NamedTuple
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +18,15 @@ class Delivery(models.TextChoices):
 
 
 DELIVERY_TROUBLE = (Delivery.BOUNCED, Delivery.REJECTED, Delivery.FAILED, Delivery.COMPLAINED)
+
+
+class Reached(NamedTuple):
+    """What delivery has to know of a recipient."""
+
+    pk: int
+    address: str
+    delivery: str
+    delivery_at: datetime | None
 
 
 class EmailRecipient(models.Model):

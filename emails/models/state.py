@@ -9,7 +9,7 @@ class State(models.TextChoices):
     CLAIMED = "claimed", _("Claimed")  # A worker holds it under a lease; nothing has left.
     SENDING = "sending", _("Sending")  # Committed before the request: from here on it may have left.
     SENT = "sent", _("Sent")  # The provider accepted it.
-    RETRYING = "retrying", _("Retrying")  # Certainly not sent; due again at `run_at`.
+    RETRYING = "retrying", _("Retrying")  # To be tried again at `run_at`.
     IN_DOUBT = "in_doubt", _("In doubt")  # A crash or a broken connection hides whether it left.
     FAILED = "failed", _("Failed")  # Given up, for the reason in `error`.
     SUPPRESSED = "suppressed", _("Suppressed")  # The address or the provider's list forbids it.
@@ -20,3 +20,16 @@ class State(models.TextChoices):
 
 DUE = (State.QUEUED, State.RETRYING)
 TROUBLE = (State.IN_DOUBT, State.FAILED, State.SUPPRESSED, State.EXPIRED)
+
+# Where a message may go from each state; a trigger in the database holds everybody to it. What is not named is final.
+TRANSITIONS: dict[State, set[State]] = {
+    State.QUEUED: {State.CLAIMED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED},
+    State.RETRYING: {State.CLAIMED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED, State.SENT},
+    State.CLAIMED: {
+        *(State.SENDING, State.QUEUED, State.RETRYING, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
+        *(State.FAILED, State.IN_DOUBT),  # The one that kills its workers; the one whose key has died.
+    },
+    State.SENDING: {State.SENT, State.RETRYING, State.FAILED, State.SUPPRESSED, State.CANCELLED, State.IN_DOUBT},
+    # Resolved by a late answer of the same attempt, by the provider's report, or by staff.
+    State.IN_DOUBT: {State.SENT, State.RETRYING, State.FAILED, State.SUPPRESSED, State.CANCELLED},
+}

@@ -1,4 +1,4 @@
-from django.db import models
+from django.db import connections, models, router
 from django.utils.translation import gettext_lazy as _
 
 from emails.kinds import KINDS, EmailKind
@@ -26,7 +26,10 @@ class EmailKindSwitch(models.Model):
     @classmethod
     def enabled_keys(cls) -> set[str]:
         """The keys of all kinds that are sent now."""
-        switches = dict(cls.objects.values_list("key", "enabled"))
+        connection = connections[router.db_for_read(cls)]
+        with connection.cursor() as cursor:  # By hand: every save reads them, and the ORM takes thrice as long.
+            cursor.execute(f"SELECT key, enabled FROM {cls._meta.db_table}")  # noqa: S608 - our own table's name
+            switches = dict(cursor.fetchall())
         return {kind.key for kind in KINDS.values() if kind.required or switches.get(kind.key, kind.on)}
 
     @classmethod

@@ -13,6 +13,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from accounts.models import User
+from emails import tasks
 from emails.cause import caused_by, current, suppress_emails
 from emails.models import EmailLog
 from tests.conftest import Commit
@@ -119,7 +120,7 @@ def test_12_an_error_after_commit_leaves_the_email_recorded(commit: Commit, monk
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("emails.tasks.deliver", type("Broken", (), {"enqueue": broken}))
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", broken)
     later = []
     with commit(), transaction.atomic():
         User.objects.create_user("mei", "mei@example.com")

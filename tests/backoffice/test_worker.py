@@ -39,11 +39,12 @@ def test_nothing_is_lost_or_doubled_while_the_provider_is_down(tmp_path: Path) -
     with Site(tmp_path, **postmark(f"http://127.0.0.1:{port}/")) as site:
         site.start("worker")
         site.python(RECORD.format(count=10))
-        site.wait_until(lambda: site.states() == {"retrying": 10})
+        site.wait_until(lambda: site.states().get("retrying", 0) >= 5)
         with LoopbackESP(port) as esp:
             site.python(
-                "from emails.models import EmailLog; from django.utils import timezone\n"
-                "EmailLog.objects.update(run_at=timezone.now())"
+                "from emails.models import EmailLog, Lane; from django.utils import timezone\n"
+                "EmailLog.objects.update(run_at=timezone.now())  # As if the time had passed.\n"
+                "Lane.objects.update(closed_until=timezone.now())"
             )
             site.wait_until(lambda: site.states() == {"sent": 10})
             assert len(esp.accepted) == len(set(esp.refs)) == 10

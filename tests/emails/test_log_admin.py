@@ -14,6 +14,7 @@ from emails import delivery
 from emails.models import EmailLog, State
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
+from tests.log import force
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 LIST = "/admin/emails/emaillog/"
@@ -56,7 +57,7 @@ def test_it_is_not_found_by(admin_client: Client, email: EmailLog, term: str) ->
 
 
 def test_filters_narrow_the_list(admin_client: Client, commit: Commit, email: EmailLog, linus: User) -> None:
-    EmailLog.objects.filter(pk=email.pk).update(state=State.FAILED, provider="postmark")
+    force(email, state=State.FAILED, provider="postmark")
     assert found(admin_client, status="failed") == found(admin_client, status="attention") == [email]
     assert found(admin_client, status="waiting") == found(admin_client, kind="welcome")
     assert found(admin_client, kind="other") == found(admin_client, provider="postmark") == [email]
@@ -122,7 +123,7 @@ def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: 
     ],
 )
 def test_every_state_is_a_sentence(admin_client: Client, email: EmailLog, state: State, words: str) -> None:
-    EmailLog.objects.update(state=state, provider="postmark", attempts=3, sent_at=timezone.now(), error="The reason.")
+    force(email, state=state, provider="postmark", attempts=3, sent_at=timezone.now(), error="The reason.")
     assert words in admin_client.get(email.get_absolute_url()).content.decode()
 
 

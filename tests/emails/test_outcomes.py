@@ -25,7 +25,9 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from emails.outcomes import Verdict, explain, of_answer, of_error, scrub
+from emails.outcomes import of_answer, of_error
+from emails.verdicts import Verdict
+from emails.wording import explain, scrub
 
 
 def message(handed_over: bool = False, **statuses: str | None) -> EmailMessage:
@@ -88,7 +90,8 @@ def ses(code: str, status: int) -> Exception:
         (unreachable(SSLError("bad record mac, while the answer was read")), True, Verdict.AMBIGUOUS),
         (unreachable(ReadTimeoutError(POOL, "/", "")), True, Verdict.AMBIGUOUS),
         (caused(AnymailRequestsAPIError("x"), ConnectionError(ProtocolError("reset"))), True, Verdict.AMBIGUOUS),
-        *((api_error(status), True, Verdict.PERMANENT) for status in (300, 400, 404, 405, 410, 413, 415, 422)),
+        *((api_error(status), True, Verdict.PERMANENT) for status in (400, 404, 405, 410, 413, 415, 422)),
+        *((api_error(status), True, Verdict.CONFIGURATION) for status in (300, 302, 307)),
         *((api_error(status), True, Verdict.CONFIGURATION) for status in (401, 402, 403)),
         *((api_error(status), True, Verdict.TRANSIENT) for status in (408, 425, 500, 502, 503, 504)),
         (api_error(429), True, Verdict.THROTTLED),

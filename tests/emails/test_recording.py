@@ -9,6 +9,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django_tasks_db.models import DBTaskResult
 
 from emails import tasks
 from emails.models import EmailLog, EmailRecipient
@@ -107,17 +108,20 @@ def test_delivery_is_woken_once_per_transaction(commit: Commit, monkeypatch: pyt
     assert len(woken) == 2
 
 
+@pytest.mark.parametrize("backend", ["immediate", "db"])
 def test_a_message_recorded_after_a_rolled_back_savepoint_still_wakes_delivery(
-    commit: Commit, monkeypatch: pytest.MonkeyPatch
+    commit: Commit, monkeypatch: pytest.MonkeyPatch, settings: Any, backend: str
 ) -> None:
+    settings.TASKS = {"default": {"BACKEND": settings.TASK_BACKENDS[backend], "QUEUES": []}}
     woken = []
-    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: woken.append(args))
+    if backend == "immediate":
+        monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: woken.append(args))
     with commit(), transaction.atomic():
         with pytest.raises(RuntimeError), transaction.atomic():
             send()
             raise RuntimeError
         send()
-    assert len(woken) == 1
+    assert len(woken) + DBTaskResult.objects.count() == 1
     assert EmailLog.objects.count() == 1
 
 

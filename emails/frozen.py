@@ -1,0 +1,31 @@
+"""A message whose MIME form is the same at every rendering: Date, Message-ID and boundaries come from the row."""
+
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from django.core.mail import DNS_NAME, EmailMessage
+
+
+def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessage:
+    """Make `message` render to the same bytes each time; returns it.
+
+    Providers that de-duplicate by a key want identical bytes, and a Date is when the message was written (RFC 5322,
+    section 3.6.1), not when it was tried again. Headers that the caller gave stay as they are.
+    """
+    render = message.message
+    given = {name.lower() for name in message.extra_headers}
+
+    def rendered(*args: Any, **kwargs: Any) -> Any:
+        made = render(*args, **kwargs)
+        for name, value in (("Date", format_datetime(written_at)), ("Message-ID", f"<{ref}@{DNS_NAME}>")):
+            if name.lower() not in given:
+                del made[name]
+                made[name] = value
+        for number, part in enumerate(made.walk()):
+            if part.get_content_maintype() == "multipart":
+                part.set_boundary(f"=={ref}-{number}==")
+        return made
+
+    message.message = rendered  # type: ignore[method-assign]
+    return message

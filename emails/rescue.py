@@ -1,0 +1,60 @@
+"""What dead workers left behind: taken from them when their lease is over, by the database's clock."""
+
+import logging
+
+from django.db import router, transaction
+
+from emails.kinds import KINDS
+from emails.models import EmailEvent, EmailLog, State
+from emails.providers import PROVIDERS
+from emails.rows import inserting, updating
+
+logger = logging.getLogger(__name__)
+
+POISON = 3  # Rescues after which a message is what kills its workers.
+POISON_REASON = "Given up: three workers died while they held it."
+DOUBT_REASON = "The worker stopped while sending. Whether it left is not known."
+SAFE_REASON = "The worker stopped while sending. The provider knows our key, so another try makes no second copy."
+
+
+def sweep() -> int:
+    """Rescue stale messages; returns their number. Any number of sweepers may run."""
+    return sum(rescue(state) for state in (State.CLAIMED, State.SENDING))
+
+
+def rescue(state: State) -> int:
+    using = router.db_for_write(EmailLog)
+    with transaction.atomic(using=using, durable=True):
+        stale = EmailLog.objects.using(using).lock_stale(state)
+        fates = [(email, *fate(email)) for email in stale]
+        columns = ("state", "error", "doubtful", "rescues", "lease_until")
+        updating(EmailLog, using, columns)(
+            [
+                (email.pk, to, reason, email.doubtful or reason == SAFE_REASON, email.rescues + 1, None)
+                for email, to, reason in fates
+            ]
+        )
+        inserting(EmailEvent, using)(
+            [
+                EmailEvent.of_attempt(email, "rescued", {"from": state, "to": to, "error": reason}, email.now)  # type: ignore[attr-defined]
+                for email, to, reason in fates
+            ]
+        )
+    for email, to, _ in fates:
+        logger.warning("email.rescued id=%s from=%s to=%s", email.pk, state, to)
+    return len(fates)
+
+
+def fate(email: EmailLog) -> tuple[State, str]:
+    """Where a stale message goes, and why."""
+    if email.rescues + 1 >= POISON:
+        return State.FAILED, POISON_REASON
+    if email.state == State.CLAIMED:  # Nothing has left. With a doubt of before it goes back to where it was.
+        return (State.RETRYING, email.error) if email.doubtful else (State.QUEUED, email.error)
+    kind = KINDS.get(email.kind)
+    if kind is not None and kind.on_doubt == "resend":
+        return State.RETRYING, DOUBT_REASON
+    provider = PROVIDERS.get(email.provider)
+    if provider is not None and provider.remembers(email.first_tried_at, email.now):  # type: ignore[attr-defined]
+        return State.RETRYING, SAFE_REASON
+    return State.IN_DOUBT, DOUBT_REASON

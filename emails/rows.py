@@ -1,0 +1,171 @@
+"""Many rows in one statement, by SQL that is put into words once: the ORM would build it anew for every message.
+
+PostgreSQL takes all rows as one JSON text, which its driver and the server read far faster than hundreds of parameters.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import BinaryField, BooleanField, Model, TextField
+from django.db.models.fields import CharField, IntegerField
+
+ROWS = 500  # At most, in one statement.
+NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
+PLAIN = (CharField, TextField, IntegerField, BooleanField)  # What every driver takes as it is.
+
+
+class Insert:
+    """`INSERT INTO` the table of `model`, for one database. Columns in `database_sets` are left to their defaults."""
+
+    def __init__(self, model: type[Model], using: str, database_sets: Sequence[str] = ()) -> None:
+        connection = connections[using]
+        quote = connection.ops.quote_name
+        key = model._meta.auto_field
+        fields = [field for field in model._meta.concrete_fields if field is not key]
+        fields = [field for field in fields if field.name not in database_sets]
+        self.using = using
+        self.names = [field.attname for field in fields]  # A foreign key's attribute and column have one name.
+        self.prepare = [preparing(field, using) for field in fields]
+        columns = ", ".join(quote(str(field.column)) for field in fields)
+        self.head = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "
+        self.row = f"({', '.join(['%s'] * len(fields))})"
+        self.tail = f" RETURNING {quote(str(key.column))}" if key else ""
+        most = connection.features.max_query_params
+        self.rows = min(ROWS, most // len(fields)) if most else ROWS
+        # One row alone is quicker as parameters, and bytes are no JSON.
+        as_json = connection.vendor == "postgresql" and not any(isinstance(field, BinaryField) for field in fields)
+        self.records = f"SELECT * FROM {records(fields, using)}" if as_json else ""
+
+    def __call__(self, instances: Sequence[Any]) -> None:
+        """Insert the instances and set their primary keys, in the transaction that is open."""
+        with connections[self.using].cursor() as cursor:
+            for start in range(0, len(instances), self.rows):
+                some = instances[start : start + self.rows]
+                self.execute(cursor, some, self.tail)
+                keys = cursor.fetchall() if self.tail else []
+                for instance, (key,) in zip(some, keys, strict=bool(self.tail)):
+                    instance.pk = key
+        for instance in instances:
+            instance._state.adding, instance._state.db = False, self.using
+
+    def execute(self, cursor: Any, instances: Sequence[Any], tail: str) -> None:
+        rows = [[getattr(instance, name) for name in self.names] for instance in instances]
+        if self.records and len(rows) > 1:
+            cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
+        else:
+            values = "VALUES " + ", ".join([self.row] * len(rows))
+            cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare))
+
+
+class Update:
+    """One UPDATE that gives each row values of its own. `keep` are columns in which None leaves what is there.
+
+    `match` are columns that must be equal. `where` is SQL that the rows to change must meet: {table} is theirs, {now}
+    the database's time.
+    """
+
+    def __init__(
+        self,
+        model: type[Model],
+        using: str,
+        names: Sequence[str],
+        keep: Sequence[str] = (),
+        match: Sequence[str] = (),
+        where: str = "",
+        returning: Sequence[str] = (),
+    ) -> None:
+        connection = connections[using]
+        quote = connection.ops.quote_name
+        table = quote(model._meta.db_table)
+        fields: list[Any] = [model._meta.get_field(name) for name in ("id", *match, *names)]
+        columns = {field.name: quote(str(field.column)) for field in fields}
+        self.using = using
+        self.names = [str(field.column) for field in fields]
+        self.prepare = [preparing(field, using) for field in fields]
+        self.row = f"({', '.join(['%s'] * len(fields))})"
+        self.head = f"WITH new ({', '.join(columns.values())}) AS ("
+        self.records = f"SELECT * FROM {records(fields, using)}" if connection.vendor == "postgresql" else ""
+        values = [
+            f"{columns[name]} = "
+            + (f"COALESCE(new.{columns[name]}, {table}.{columns[name]})" if name in keep else f"new.{columns[name]}")
+            for name in names
+        ]
+        conditions = [f"{table}.{columns[name]} = new.{columns[name]}" for name in ("id", *match)]
+        conditions += [f"{table}.id IN ([keys])"]
+        conditions += [where.format(table=table, now=NOW[connection.vendor])] if where else []
+        read = [f"{table}.{quote(str(model._meta.get_field(name).column))}" for name in ("id", *returning)]  # type: ignore[union-attr]
+        self.tail = f") UPDATE {table} SET {', '.join(values)} FROM new WHERE {' AND '.join(conditions)}"
+        self.tail += f" RETURNING {', '.join(read)}"
+
+    def __call__(self, rows: Sequence[Sequence[Any]]) -> dict[Any, tuple[Any, ...]]:
+        """Write the rows, each `(pk, *match, *names)`; returns those that were changed, {pk: (*returning)}."""
+        if not rows:
+            return {}
+        # Named once more: PostgreSQL guesses that a JSON text holds a hundred rows, and would search all the table.
+        tail = self.tail.replace("[keys]", ", ".join(str(int(row[0])) for row in rows))
+        with connections[self.using].cursor() as cursor:
+            if self.records:
+                cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
+            else:
+                values = "VALUES " + ", ".join([self.row] * len(rows))
+                cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare))
+            return {pk: tuple(read) for pk, *read in cursor.fetchall()}
+
+
+def records(fields: Iterable[Any], using: str) -> str:
+    """PostgreSQL's table of the rows in one JSON text."""
+    connection = connections[using]
+    typed = [f"{connection.ops.quote_name(str(field.column))} {column_type(field, using)}" for field in fields]
+    return f"json_to_recordset(%s) AS record({', '.join(typed)})"
+
+
+def column_type(field: Any, using: str) -> str:
+    connection = connections[using]
+    name = str(field.db_type(connection) if field.is_relation else field.rel_db_type(connection))
+    return "text" if name.startswith("varchar") else name
+
+
+def as_json(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> str:
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=plain, allow_nan=False)
+
+
+def plain(value: Any) -> str:
+    """What JSON lacks. Raises TypeError for anything that no column of ours holds."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} can't be written")
+
+
+def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Callable[[Any], Any] | None]) -> list[Any]:
+    return [
+        value if prepare is None else prepare(value)
+        for row in rows
+        for value, prepare in zip(row, prepares, strict=True)
+    ]
+
+
+def preparing(field: Any, using: str) -> Callable[[Any], Any] | None:
+    """What turns the field's value into the driver's; None where it is the same."""
+    target = field.target_field if field.is_relation else field
+    if isinstance(target, PLAIN):
+        return None
+    return lambda value: field.get_db_prep_save(value, connections[using])
+
+
+@cache
+def inserting(model: type[Model], using: str, *database_sets: str) -> Insert:
+    """The one Insert of this table in this process."""
+    return Insert(model, using, database_sets)
+
+
+@cache
+def updating(model: type[Model], using: str, names: tuple[str, ...], **options: Any) -> Update:
+    """The one Update of these columns in this process."""
+    return Update(model, using, names, **options)

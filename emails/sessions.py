@@ -1,0 +1,204 @@
+"""HTTP as Anymail uses it, without what `requests` does anew for every message though it never changes.
+
+What is sent is the same to the byte: requests prepares it, Python's own http.client carries it. Proxies, .netrc and
+hooks are looked for once; where there is one, requests does all of it as ever.
+"""
+
+import http.client
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers, get_environ_proxies, get_netrc_auth, select_proxy
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import HTTPResponse
+from urllib3.util.wait import wait_for_read
+
+USUAL = {"params", "data", "headers", "files", "auth"}  # What Anymail asks with.
+IDLE = 5.0  # Seconds; a connection that rested longer may be closed by the other side just when it is used again.
+
+
+class Desk:
+    """Where one thread at a time works; it leaves the desk while it waits for the network.
+
+    Python runs one thread at a time anyway. Without a queue of their own, dozens of senders would push each other, and
+    the thread that talks to the database, off the interpreter: measured, a third of the speed is lost to that.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.own = threading.local()
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        self.own.seated = True
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.own.seated = False
+        self.lock.release()
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """Leave the desk for others, if this thread sits at it."""
+        if not getattr(self.own, "seated", False):
+            yield
+            return
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
+
+
+DESK = Desk()
+
+
+class NeverConnected(requests.ConnectionError):
+    """No byte of the request has left: the connection could not be made."""
+
+
+class CertificateRefused(NeverConnected):
+    """The provider's certificate is not one to trust with a key."""
+
+
+class Session(requests.Session):
+    """One connection, kept open, for one thread at a time."""
+
+    def __init__(self, like: requests.Session) -> None:
+        super().__init__()
+        self.headers, self.hooks = like.headers, like.hooks
+        self.connection: Any = None
+        self.origin = ("", "")
+        self.rested_at = 0.0
+        self.plain: dict[str, bool] = {}  # Whether nothing in the environment wants a say, by origin.
+        self.prepared: tuple[Any, requests.PreparedRequest] | None = None
+
+    def request(self, method: Any, url: Any, *args: Any, **parts: Any) -> requests.Response:
+        timeout = parts.pop("timeout", None)
+        usual = not args and parts.keys() <= USUAL and not isinstance(timeout, tuple) and not self.hooks.get("response")
+        if not usual or not self.is_plain(str(url)):
+            return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
+        prepared, body = self.prepare_once(method, url, parts)
+        connection = self.connect(str(prepared.url), timeout)
+        try:
+            http.client.HTTPConnection.request(
+                connection, method, prepared.path_url, body=body, headers=prepared.headers
+            )
+            with DESK.left():
+                wait_for_read(connection.sock, timeout)  # Where that is in vain, the reading below tells so.
+            answer = http.client.HTTPConnection.getresponse(connection)
+            content = answer.read()
+        except TimeoutError as error:
+            self.drop()
+            raise requests.ReadTimeout(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.drop()
+            raise requests.ConnectionError(error) from error
+        except BaseException:
+            self.drop()
+            raise
+        self.rested_at = time.monotonic()
+        if answer.will_close:
+            self.drop()
+        return self.respond(prepared, answer, content)
+
+    def prepare_once(self, method: str, url: str, parts: dict[str, Any]) -> tuple[requests.PreparedRequest, Any]:
+        """The request as requests would send it, and its body. URL and headers are the same from message to message."""
+        data, headers = parts.get("data"), parts.get("headers") or {}
+        if not isinstance(data, str) or parts.get("files"):
+            prepared = self.prepare_request(requests.Request(method, url, **parts))
+            return prepared, prepared.body
+        key = (method, url, tuple(headers.items()), repr(parts.get("params")), parts.get("auth"))
+        if self.prepared is None or self.prepared[0] != key:
+            prepared = self.prepare_request(requests.Request(method, url, **{**parts, "data": "x"}))
+            del prepared.headers["Content-Length"]  # http.client counts it for each body.
+            self.prepared = (key, prepared)
+        return self.prepared[1], data.encode()
+
+    def connect(self, url: str, timeout: float | None) -> Any:
+        """The open connection, made anew where it has rested long or the other side has closed it.
+
+        Raises NeverConnected, CertificateRefused or requests.ConnectTimeout.
+        """
+        parts = urlsplit(url)
+        origin = (parts.scheme, parts.netloc)
+        if origin != self.origin:
+            self.drop()
+            self.origin = origin
+        if self.connection is not None:
+            rested = time.monotonic() - self.rested_at > IDLE
+            if not rested and not wait_for_read(self.connection.sock, 0):
+                self.connection.sock.settimeout(timeout)
+                return self.connection
+            self.drop()
+        connection = new_connection(parts, timeout)
+        try:
+            with DESK.left():
+                connection.connect()
+        except (ssl.SSLCertVerificationError, ssl.CertificateError) as error:
+            raise CertificateRefused(error) from error
+        except TimeoutError as error:
+            raise requests.ConnectTimeout(error) from error
+        except (OSError, HTTPError) as error:
+            raise NeverConnected(error) from error
+        self.connection = connection
+        return connection
+
+    def is_plain(self, url: str) -> bool:
+        origin = url.partition("://")[2].partition("/")[0]
+        if origin not in self.plain:
+            proxy = select_proxy(url, get_environ_proxies(url))
+            self.plain[origin] = proxy is None and get_netrc_auth(url) is None
+        return self.plain[origin]
+
+    def respond(self, request: requests.PreparedRequest, answer: Any, content: bytes) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.reason = answer.status, answer.reason
+        response.headers = CaseInsensitiveDict(answer.headers.items())
+        if "Content-Encoding" in response.headers:
+            content = decoded(content, answer)
+        response._content, response._content_consumed = content, True  # type: ignore[attr-defined]
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.url, response.request = str(request.url), request
+        return response
+
+    def drop(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        self.drop()
+        super().close()
+
+
+def new_connection(parts: Any, timeout: float | None) -> Any:
+    if parts.scheme == "http":
+        return HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    folder = os.path.isdir(bundle)
+    return HTTPSConnection(
+        parts.hostname,
+        parts.port,
+        timeout=timeout,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=None if folder else bundle,
+        ca_cert_dir=bundle if folder else None,
+    )
+
+
+def decoded(content: bytes, answer: Any) -> bytes:
+    """Raises requests' ContentDecodingError for what can't be decompressed."""
+    try:
+        return HTTPResponse(body=content, headers=answer.headers, preload_content=True, decode_content=True).data
+    except HTTPError as error:
+        raise requests.exceptions.ContentDecodingError(error) from error

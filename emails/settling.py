@@ -1,0 +1,124 @@
+"""Outcomes become states: what an attempt's end leads to, when the next one is due, and all of it written at once."""
+
+import logging
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import router
+
+from emails.kinds import KINDS
+from emails.models import Delivery, EmailEvent, EmailLog, EmailRecipient, State
+from emails.models.log import within
+from emails.outcomes import Outcome
+from emails.providers import PROVIDERS
+from emails.rows import inserting, updating
+from emails.sending import Ended
+from emails.verdicts import Verdict
+
+logger = logging.getLogger(__name__)
+
+BACK_OFF, BACK_OFF_MOST = timedelta(seconds=30), timedelta(hours=1)
+UNTRIED = {Verdict.UNREACHABLE, Verdict.THROTTLED, Verdict.CONFIGURATION}  # Ends that do not count as an attempt.
+SETTLED = {
+    Verdict.ACCEPTED: State.SENT,
+    Verdict.REFUSED: State.SUPPRESSED,
+    Verdict.PERMANENT: State.FAILED,
+    Verdict.CANCELLED: State.CANCELLED,
+}
+COLUMNS = ("state", "error_class", "error", "message_id", "attempts", "doubtful", "sent_at", "run_at", "lease_until")
+HELD = within(State.SENDING, State.IN_DOUBT)
+
+
+def write(ended: Sequence[Ended], now: datetime, *, on_trial: bool = False) -> int:
+    """Write outcomes, in the transaction that is open: rows, timelines and recipients; returns how many were ours.
+
+    A worker that lost its lease during a long call still resolves the doubt that the rescue left: what matters is that
+    the row bears the attempt's token. `now` is the database's time. `on_trial`: the lane was closed, and a message
+    that only showed that it still is has not had its attempt.
+    """
+    using = router.db_for_write(EmailLog)
+    rows, states = [], {}
+    for email, outcome in ended:
+        state, columns = ending(email, outcome, now, on_trial=on_trial)
+        states[email.pk] = state
+        rows.append(
+            (
+                email.pk,
+                email.attempt_token,
+                state,
+                outcome.error_class,
+                columns.get("error", outcome.error),
+                outcome.message_id,
+                columns.get("attempts", email.attempts),
+                columns.get("doubtful", False),
+                now if state == State.SENT else None,
+                columns.get("run_at"),
+                None,
+            )
+        )
+    update = updating(EmailLog, using, COLUMNS, keep=("sent_at", "run_at"), match=("attempt_token",), where=HELD)
+    ours = update(rows)
+    events, recipients = [], []
+    for email, outcome in ended:
+        if email.pk not in ours:
+            logger.warning("email.lost_lease id=%s", email.pk)
+            continue
+        state = states[email.pk]
+        events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}, now))
+        recipients += told(email, outcome, now)
+        logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
+    inserting(EmailEvent, using)(events)
+    updating(EmailRecipient, using, ("message_id", "delivery", "delivery_at"))(recipients)
+    return len(ours)
+
+
+def ending(email: EmailLog, outcome: Outcome, now: datetime, *, on_trial: bool = False) -> tuple[State, dict[str, Any]]:
+    """The state that an outcome leads to, and what else is written with it."""
+    verdict, kind = outcome.verdict, KINDS.get(email.kind)
+    if verdict in SETTLED:
+        return SETTLED[verdict], {}
+    if outcome.perhaps_sent and kind is not None and kind.never_twice:
+        verdict = Verdict.AMBIGUOUS
+    doubtful = email.doubtful
+    if verdict is Verdict.AMBIGUOUS and not (kind is not None and kind.on_doubt == "resend"):
+        if not PROVIDERS[email.provider].remembers(email.first_tried_at or now, now):
+            return State.IN_DOUBT, {}
+        doubtful = True
+    attempts = email.attempts - (verdict in UNTRIED or on_trial)
+    columns: dict[str, Any] = {"attempts": attempts, "doubtful": doubtful}
+    if attempts >= settings.EMAILS["MAX_ATTEMPTS"] or now - email.created_at > settings.EMAILS["MAX_AGE"]:
+        columns["error"] = f"Given up after {attempts} attempts. {outcome.error}".strip()
+        return State.IN_DOUBT if doubtful else State.FAILED, columns
+    return State.RETRYING, {**columns, "run_at": now + pause(email, verdict, outcome, now)}
+
+
+def pause(email: EmailLog, verdict: Verdict, outcome: Outcome, now: datetime) -> timedelta:
+    """How long to wait: full jitter over an interval that doubles with every attempt (AWS, "Exponential Backoff").
+
+    Where no attempt is counted, the lane sees to it that nobody is asked too often, and the interval grows with age:
+    one sender that is not verified must not be tried every minute for a day.
+    """
+    asked = timedelta(seconds=outcome.retry_after or 0)
+    if verdict is Verdict.THROTTLED:
+        return max(asked, timedelta(seconds=1))
+    most = min(BACK_OFF_MOST, BACK_OFF * 2 ** min(max(email.attempts - 1, 0), 10))
+    if verdict in UNTRIED:
+        most = min(BACK_OFF_MOST, max(BACK_OFF, (now - email.created_at) / 2))
+    return max(asked, timedelta(seconds=max(1.0, random.uniform(0, most.total_seconds()))))  # noqa: S311
+
+
+def told(email: EmailLog, outcome: Outcome, now: datetime) -> list[tuple[Any, ...]]:
+    """What the provider said of the recipients, as rows to write: (pk, message id, delivery, when)."""
+    rows = []
+    for recipient in email.reached:
+        if recipient.address in outcome.recipients:
+            message_id, status = outcome.recipients[recipient.address]
+            refused = status in {"rejected", "invalid", "failed"}
+            delivery = recipient.delivery
+            if refused:
+                delivery = Delivery.FAILED if status == "failed" else Delivery.REJECTED
+            rows.append((recipient.pk, message_id, delivery, now if refused else recipient.delivery_at))
+    return rows
