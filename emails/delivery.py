@@ -8,19 +8,18 @@ the others to the provider, so that no transaction is open during a request.
 import logging
 import threading
 import time
-from collections import deque
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
-from django.db.models import Case, Value, When, prefetch_related_objects
-from django.db.models.functions import Now
+from django.db.models import prefetch_related_objects
 
 from emails import providers
+from emails.claims import Claims
 from emails.gate import Gate
-from emails.models import EmailEvent, EmailLog, State
+from emails.models import EmailLog, State
 from emails.outcomes import Outcome
 from emails.payload import has_attachments
 from emails.sending import Ended, Senders, kept_senders
@@ -33,7 +32,6 @@ logger = logging.getLogger(__name__)
 LOOK = 0.5  # Seconds until the next look for due messages while some are on their way.
 GATHER = 0.003  # Seconds in which answers gather, so that one transaction writes many.
 LINGER = 60.0  # Seconds that a drain may go on beside a call that hangs, after its own time is over.
-KEY_LOST = "An earlier attempt may have left, and the provider does not know our key any more."
 
 
 class Drain:
@@ -46,7 +44,7 @@ class Drain:
         self.gate = Gate(self.provider, self.lease)
         self.using = EmailLog.objects.db
         self.senders = senders
-        self.claimed: deque[EmailLog] = deque()
+        self.claims = Claims(self.provider, self.lease)
         self.flying: dict[int, tuple[EmailLog, float]] = {}  # By primary key, with when it left.
         self.answers: SimpleQueue[Ended | None] = SimpleQueue()
         self.ended: list[Ended] = []  # Not written yet.
@@ -62,7 +60,7 @@ class Drain:
             self.gather(LOOK)
             self.renew()
         self.settle()
-        self.release()
+        self.claims.release()
 
     def stop(self) -> None:
         """Take nothing new, from any thread."""
@@ -79,17 +77,15 @@ class Drain:
         while True:
             working = self.goes_on(until)
             if self.gate.shut or not working:
-                self.release()
-            if working and len(self.claimed) < self.concurrency:
+                self.claims.release()
+            if working and len(self.claims) < self.concurrency:
                 self.claim()
-            launched = (
-                self.launch()
-            )  # First: threads that wait for work cost more than answers that wait to be written.
-            settled += self.settle()
-            if not (self.flying or self.ended or self.claimed):
+            written, launched = self.turn()
+            settled += written
+            if not (self.flying or self.ended or self.claims):
                 return settled
             if not launched:
-                self.gather(self.gate.patience if self.claimed else LOOK)
+                self.gather(self.gate.patience if self.claims else LOOK)
             self.renew()
 
     def goes_on(self, until: float) -> bool:
@@ -116,45 +112,52 @@ class Drain:
             self.ended.append(answer)
 
     def claim(self) -> None:
-        if self.gate.on_trial and (self.flying or self.claimed or not EmailLog.objects.due().exists()):
+        if self.gate.on_trial and (self.flying or self.claims or not EmailLog.objects.due().exists()):
             return  # The one that tries is on its way, or there is none.
         room = self.gate.room(self.concurrency * 4)
-        if not room:
-            return
-        with transaction.atomic(using=self.using, durable=True):
-            emails = EmailLog.objects.claim(room, self.lease)
-            safe = [email for email in emails if self.is_safe(email)]
-            if len(safe) < len(emails):
-                self.hold([email for email in emails if not self.is_safe(email)])
-        EmailLog.objects.address(safe)
-        self.claimed.extend(safe)
+        if room:
+            self.claims.take(room, self.gate.now)
 
-    def is_safe(self, email: EmailLog) -> bool:
-        """Whether another attempt makes no second copy of one that may have left."""
-        if not email.doubtful:
-            return True
-        return email.provider == self.provider.key and self.provider.remembers(email.first_tried_at, self.gate.now)
+    def turn(self) -> tuple[int, int]:
+        """Write what has ended and fence what leaves next, in one transaction; then let it leave.
 
-    def hold(self, emails: list[EmailLog]) -> None:
-        """Leave to staff, or to the provider's report, what nobody can try again safely."""
-        for email in emails:
-            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED).filter(pk=email.pk)
-            held.update(state=State.IN_DOUBT, error=KEY_LOST, lease_until=None)
-            EmailEvent.of_attempt(email, State.IN_DOUBT, {"error": KEY_LOST}, self.gate.now).save()
-
-    def launch(self) -> int:
-        """Fence as many messages as threads are free, commit that, and let them leave; returns their number."""
-        batch = [] if self.gate.shut else self.next(self.concurrency - len(self.flying))
-        if not batch:
-            return 0
+        Together, so that never more messages are `sending` than there are threads: a kill leaves no more doubts.
+        """
+        batch = self.next()
+        if not batch and not self.ended:
+            return 0, 0
         try:
             with transaction.atomic(using=self.using, durable=True):
-                allowed = self.gate.permit(batch)
+                written = self.write()
+                allowed = [] if self.gate.shut else self.gate.permit(batch)
                 fenced = EmailLog.objects.fence(allowed, self.gate.now, self.lease, self.provider.key)
-        except (OperationalError, InterfaceError):
-            self.claimed.extendleft(reversed(batch))  # Nobody knows whether it was committed: to be fenced anew.
-            raise
-        self.claimed.extendleft(reversed(batch[len(allowed) :]))
+        except DatabaseError as error:
+            self.claims.put_back(batch)  # Nobody knows whether it was committed: to be fenced anew.
+            if not self.ended:
+                raise
+            logger.warning("delivery.turn_failed error=%s", type(error).__name__)
+            return self.settle(), 0
+        self.claims.put_back(batch[len(allowed) :])
+        self.forget()
+        self.launch(fenced)
+        return written, len(fenced)
+
+    def next(self) -> list[EmailLog]:
+        free = 0 if self.gate.shut else self.concurrency - len(self.flying)
+        return self.claims.next(free, (email for email, _ in self.flying.values()))
+
+    def write(self) -> int:
+        if not self.ended:
+            return 0
+        self.gate.note(self.ended)
+        return write(self.ended, self.gate.now, on_trial=self.gate.on_trial)
+
+    def forget(self) -> None:
+        """What has ended is written and committed."""
+        self.gate.forget(self.ended)
+        self.ended.clear()
+
+    def launch(self, fenced: list[EmailLog]) -> None:
         with_attachments = [email for email in fenced if has_attachments(email.payload)]
         if with_attachments:  # Read only now: they may be large.
             prefetch_related_objects(with_attachments, "attachments")
@@ -163,30 +166,14 @@ class Drain:
             email.first_tried_at = email.first_tried_at or self.gate.now
             self.flying[email.pk] = (email, time.monotonic())
             self.senders.submit(email, self.provider, self.answers, trial=self.gate.on_trial)
-        return len(fenced)
-
-    def next(self, free: int) -> list[EmailLog]:
-        """Up to `free` claimed messages, one per address at a time: a farewell must not overtake the notice of it."""
-        busy = {address for email, _ in self.flying.values() for address in email.addresses}
-        batch: list[EmailLog] = []
-        kept: deque[EmailLog] = deque()
-        while self.claimed and len(batch) < free:
-            email = self.claimed.popleft()
-            (batch if busy.isdisjoint(email.addresses) else kept).append(email)
-            busy |= email.addresses
-        self.claimed.extendleft(reversed(kept))
-        return batch
 
     def renew(self) -> None:
         """Keep the leases of messages whose call, or whose turn, takes long: time-outs of HTTP are per read."""
         if time.monotonic() - self.renewed_at < self.lease.total_seconds() / 3:
             return
         self.renewed_at = time.monotonic()
-        held = [*self.claimed, *(email for email, _ in self.flying.values())]
         try:
-            for token in {email.attempt_token for email in held}:
-                mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
-                mine.filter(pk__in=[email.pk for email in held]).update(lease_until=Now() + self.lease)
+            self.claims.renew(email for email, _ in self.flying.values())
             self.gate.renew()
         except (OperationalError, InterfaceError) as error:
             logger.warning("delivery.database_away error=%s", type(error).__name__)
@@ -198,10 +185,8 @@ class Drain:
         while self.ended:
             try:
                 with transaction.atomic(using=self.using, durable=True):
-                    self.gate.note(self.ended)
-                    written = write(self.ended, self.gate.now, on_trial=self.gate.on_trial)
-                self.gate.forget(self.ended)
-                self.ended.clear()
+                    written = self.write()
+                self.forget()
                 return written
             except (OperationalError, InterfaceError) as error:
                 if time.monotonic() > deadline:
@@ -227,14 +212,6 @@ class Drain:
                     logger.error("email.outcome_refused id=%s error=%s", email.pk, type(error).__name__)
         self.gate.forget(ended)
         return written
-
-    def release(self) -> None:
-        """Give back messages that were claimed, but did not get their turn."""
-        emails, self.claimed = list(self.claimed), deque()
-        back = Case(When(state=State.CLAIMED, then=Value(State.QUEUED)), default=Value(State.RETRYING))
-        for token in {email.attempt_token for email in emails}:
-            mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
-            mine.filter(pk__in=[email.pk for email in emails]).update(state=back, lease_until=None)
 
 
 def drain(seconds: float) -> tuple[int, bool]:

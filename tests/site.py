@@ -70,14 +70,21 @@ class Site:
         return json.loads(done.stdout.rpartition("ANSWER")[2])
 
     def states(self) -> dict[str, int]:
-        """How many messages of the log are in each state, read beside Django to cost no process."""
-        sql = "SELECT state, COUNT(*) FROM emails_emaillog GROUP BY state"
+        """How many messages of the log are in each state."""
+        return dict(self.rows("SELECT state, COUNT(*) FROM emails_emaillog GROUP BY state"))
+
+    def numbers(self, state: str) -> set[int]:
+        """The primary keys of the messages in a state."""
+        return {pk for (pk,) in self.rows(f"SELECT id FROM emails_emaillog WHERE state = '{state}'")}
+
+    def rows(self, sql: str) -> list[Any]:
+        """What the database answers, asked beside Django to cost no process."""
         database = self.environment["DATABASE_URL"]
         if self.server:
             with psycopg.connect(database) as connection:
-                return dict(connection.execute(sql).fetchall())
+                return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
         with closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=20)) as file:
-            return dict(file.execute(sql).fetchall())
+            return file.execute(sql).fetchall()
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running; what it prints goes to `output`."""

@@ -1,0 +1,81 @@
+"""What a worker has claimed but not sent: in order, one message per address at a time, given back when it stops."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Case, Value, When
+from django.db.models.functions import Now
+
+from emails.models import EmailEvent, EmailLog, State
+from emails.providers import Provider
+
+logger = logging.getLogger(__name__)
+
+KEY_LOST = "An earlier attempt may have left, and the provider does not know our key any more."
+
+
+class Claims:
+    def __init__(self, provider: Provider, lease: timedelta) -> None:
+        self.provider, self.lease = provider, lease
+        self.emails: deque[EmailLog] = deque()
+
+    def __len__(self) -> int:
+        return len(self.emails)
+
+    def take(self, limit: int, now: datetime) -> None:
+        """Claim up to `limit` due messages; `now` is the database's time."""
+        with transaction.atomic(using=EmailLog.objects.db, durable=True):
+            emails = EmailLog.objects.claim(limit, self.lease)
+            safe = [email for email in emails if self.is_safe(email, now)]
+            if len(safe) < len(emails):
+                self.hold([email for email in emails if not self.is_safe(email, now)], now)
+        EmailLog.objects.address(safe)
+        self.emails.extend(safe)
+
+    def is_safe(self, email: EmailLog, now: datetime) -> bool:
+        """Whether another attempt makes no second copy of one that may have left."""
+        if not email.doubtful:
+            return True
+        return email.provider == self.provider.key and self.provider.remembers(email.first_tried_at, now)
+
+    def hold(self, emails: Iterable[EmailLog], now: datetime) -> None:
+        """Leave to staff, or to the provider's report, what nobody can try again safely."""
+        for email in emails:
+            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED).filter(pk=email.pk)
+            held.update(state=State.IN_DOUBT, error=KEY_LOST, lease_until=None)
+            EmailEvent.of_attempt(email, State.IN_DOUBT, {"error": KEY_LOST}, now).save()
+            logger.warning("email.in_doubt id=%s provider=%s key_lost", email.pk, email.provider)
+
+    def next(self, free: int, flying: Iterable[EmailLog]) -> list[EmailLog]:
+        """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice."""
+        busy = {address for email in flying for address in email.addresses}
+        batch: list[EmailLog] = []
+        kept: deque[EmailLog] = deque()
+        while self.emails and len(batch) < free:
+            email = self.emails.popleft()
+            (batch if busy.isdisjoint(email.addresses) else kept).append(email)
+            busy |= email.addresses
+        self.put_back(kept)
+        return batch
+
+    def put_back(self, emails: Iterable[EmailLog]) -> None:
+        self.emails.extendleft(reversed(list(emails)))
+
+    def release(self) -> None:
+        """Give back messages that did not get their turn."""
+        emails, self.emails = list(self.emails), deque()
+        # One whose fence may have been committed has not left either, but others could not know.
+        back = Case(When(state=State.CLAIMED, then=Value(State.QUEUED)), default=Value(State.RETRYING))
+        for token in {email.attempt_token for email in emails}:
+            mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
+            mine.filter(pk__in=[email.pk for email in emails]).update(state=back, lease_until=None)
+
+    def renew(self, flying: Iterable[EmailLog]) -> None:
+        """Keep the leases of what waits here and of what is on its way."""
+        held = [*self.emails, *flying]
+        for token in {email.attempt_token for email in held}:
+            mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
+            mine.filter(pk__in=[email.pk for email in held]).update(lease_until=Now() + self.lease)
