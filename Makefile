@@ -30,6 +30,7 @@ screenshots: $(BIN)/.installed-dev ## The README's pictures (needs Chromium)
 
 lock: ## Compiles the hashed requirements (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	uv pip compile pyproject.toml --extra celery -c requirements.txt $(LOCK) -o requirements-celery.txt
 	uv pip compile --group dev -c requirements.txt $(LOCK) -o requirements-dev.txt
 LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from email.utils import getaddresses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+BROKER_EXAMPLE = "redis://localhost:6379/0"
 DATABASE_EXAMPLE = "postgres://user:password@localhost:5432/backoffice"
 
 
@@ -128,6 +130,19 @@ class Env:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise malformed(name, "the name of a time zone", "Europe/Berlin") from error
+        return value
+
+    def broker(self, name: str, *, required: bool) -> str:
+        """The URL of a message broker, or "" where none is set. Its package has to be there where it is `required`."""
+        value = self.get(name)
+        if not value and required:
+            raise ImproperlyConfigured(f"Set {name}: where Celery's tasks wait, for example {name}={BROKER_EXAMPLE}")
+        if value and value.partition("://")[0] not in {"redis", "rediss", "amqp", "amqps"}:
+            raise malformed(name, "a redis:// or amqp:// URL", BROKER_EXAMPLE)
+        if required and find_spec("celery") is None:
+            raise ImproperlyConfigured(
+                "TASK_BACKEND=celery needs a package: pip install --require-hashes -r requirements-celery.txt"
+            )
         return value
 
     def database(self, name: str, *, default: str) -> dict[str, Any]:

@@ -175,9 +175,22 @@ TASK_PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
 TASK_BACKENDS = {
     "immediate": f"{TASK_PACKAGE}.backends.immediate.ImmediateBackend",
     "db": "backoffice.tasks.TransactionalDatabaseBackend",
+    "celery": "backoffice.celery.CeleryBackend",
 }
 TASK_BACKEND = env.choice("TASK_BACKEND", list(TASK_BACKENDS), default="db")
 TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASK_BACKEND], "QUEUES": []}}
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", required=TASK_BACKEND == "celery")
+# A task is done when it has ended, and nobody hoards tasks that another machine could do.
+CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+# A click does not wait for a broker that is gone: the next sweep finds what it recorded.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_TIMEOUT = 1.0
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 600, "socket_connect_timeout": 1.0} if CELERY_BROKER_URL.startswith("redis") else {}
+)
 
 # Logs ----------------------------------------------------------------------------------------------------------------
 LOGGING = {

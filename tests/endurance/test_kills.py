@@ -1,4 +1,4 @@
-"""All workers are killed ten times: nothing is lost, nothing is sent twice, and no more is in doubt than was in flight."""
+"""All workers are killed ten times: nothing is lost, nothing sent twice, no more in doubt than was in flight."""
 
 import os
 from pathlib import Path
