@@ -108,9 +108,14 @@ class Connection(asyncio.Protocol):
         judge = self.judge
         judge.requests += 1
         judge.arrivals.append(time.monotonic())
+        data = json.loads(body)
+        to = data.get("To") or data.get("to")
+        if isinstance(to, str) and to.startswith("invalid"):
+            refusal = f"Found inactive addresses: {to}. Inactive recipients have generated a hard bounce."
+            self.later(422, json.dumps({"ErrorCode": 406, "Message": refusal}).encode())
+            return
         fault = judge.fault()
         judge.told[fault] += 1
-        data = json.loads(body)
         metadata = data.get("Metadata") or json.loads(data.get("headers", {}).get("X-Metadata", "{}"))
         ref, digest = metadata.get("ref", "?"), hashlib.sha256(body).hexdigest()
         judge.attempts[ref].add(digest)
@@ -125,10 +130,6 @@ class Connection(asyncio.Protocol):
 
     def accept(self, path: str, headers: dict[bytes, bytes], data: Any, ref: str, digest: str, fault: str) -> None:
         judge = self.judge
-        to = data.get("To") or data.get("to")
-        if isinstance(to, str) and to.startswith("invalid"):
-            self.later(422, b'{"ErrorCode": 406, "Message": "Inactive recipient"}')
-            return
         key = headers.get(b"idempotency-key", b"").decode() if judge.keys else ""
         if key and key in judge.by_key:
             known, answer = judge.by_key[key]
@@ -141,7 +142,7 @@ class Connection(asyncio.Protocol):
             answer = (
                 json.dumps({"id": f"re-{number}"})
                 if path.endswith("emails")
-                else json.dumps({"ErrorCode": 0, "Message": "OK", "MessageID": f"pm-{number}", "To": to})
+                else json.dumps({"ErrorCode": 0, "Message": "OK", "MessageID": f"pm-{number}", "To": data.get("To")})
             ).encode()
             if key:
                 judge.by_key[key] = (digest, answer)
