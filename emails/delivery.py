@@ -82,7 +82,7 @@ class Drain:
                 self.claim()
             written, launched = self.turn()
             settled += written
-            if not (self.flying or self.ended or self.claims):
+            if not (self.flying or self.ended or self.claims or written):
                 return settled
             if not launched:
                 self.gather(self.gate.patience if self.claims else LOOK)

@@ -58,6 +58,45 @@ def record_unsent(facts: Facts, state: State, reason: str, address: str = "") ->
     return email
 
 
+def record_again(old: EmailLog) -> EmailLog:
+    """Record what `old` says once more, to the same addresses, under a reference of its own; queued like any other."""
+    using, cause = router.db_for_write(EmailLog), current()
+    copied = (
+        "kind",
+        "user_id",
+        "user_label",
+        "changes",
+        "language",
+        "from_email",
+        "subject",
+        "text",
+        "html",
+        "payload",
+    )
+    new = EmailLog(
+        **{name: getattr(old, name) for name in copied},
+        resend_of=old,
+        actor_id=cause.actor_pk,
+        actor_label=cause.actor_label[:320],
+        cause=cause.text,
+    )
+    with transaction.atomic(using=using):
+        inserting(EmailLog, using, "run_at")([new])
+        to = list(old.recipients.all())
+        inserting(EmailRecipient, using)(
+            [EmailRecipient(email=new, field=r.field, formatted=r.formatted, address=r.address) for r in to]
+        )
+        names = ("position", "filename", "mimetype", "content", "size")
+        attachments = [
+            EmailAttachment(email=new, **{name: getattr(attachment, name) for name in names})
+            for attachment in old.attachments.all()
+        ]
+        inserting(EmailAttachment, using)(attachments)
+        note(new, [recipient.formatted for recipient in to], using)
+        wake_on_commit(using)
+    return new
+
+
 def note(email: EmailLog, to: list[str], using: str) -> None:
     """Leave word with the cause, which may want to tell somebody."""
     recorded = Recorded(email.pk, email.ref, email.kind, email.state, email.error, to)

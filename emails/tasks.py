@@ -7,6 +7,7 @@ try:
 except ImportError:  # Django 5.2 takes the same API from its reference package.
     from django_tasks import task  # type: ignore[no-redef]
 
+__all__ = ["SLICE", "deliver", "joins_transaction", "task"]
 SLICE = 5.0  # Seconds of work per task, so that a worker told to stop never has a long task to finish.
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,7 +22,13 @@ class Handler(BaseHTTPRequestHandler):
         with esp.lock:
             esp.requests += 1
             number = esp.requests
+            esp.moments.append(time.monotonic())
+            esp.keys.append(self.headers.get("Idempotency-Key", ""))
+            esp.bodies.append(body)
         fault = esp.fault(number) if callable(esp.fault) else esp.fault
+        if fault == "hang":
+            self.hang()
+            return
         if fault == "reset-before":
             self.connection.close()
             return
@@ -36,14 +43,28 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(fault, {"ErrorCode": 300, "Message": f"Refused <linus@example.com> with {fault}"})
         elif fault == "garbage":
             self.answer(200, None)
+        elif esp.body is not None:
+            self.answer(200, esp.body)
         else:
             to = json.loads(body).get("To", "")
             self.answer(200, {"ErrorCode": 0, "Message": "OK", "MessageID": esp.message_id or f"pm-{number}", "To": to})
+
+    def do_GET(self) -> None:
+        if self.server.esp.fault == "hang":
+            self.hang()
+        else:
+            self.answer(404, {})
+
+    def hang(self) -> None:
+        time.sleep(1)
+        self.close_connection = True
 
     def answer(self, status: int, data: Any) -> None:
         payload = b"<html>not json" if data is None else json.dumps(data).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        for name, value in self.server.esp.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
@@ -62,12 +83,17 @@ class Server(ThreadingHTTPServer):
 
 
 class LoopbackESP:
-    """`fault`: None, an HTTP status, "reset-before", "reset-after", "garbage", or a function of the request number."""
+    """`fault`: None, an HTTP status, "reset-before", "reset-after", "garbage", "hang", or a function of the number."""
 
     def __init__(self, port: int = 0) -> None:
         self.accepted: list[dict[str, Any]] = []
         self.requests = self.connections = 0
         self.message_id = ""  # Instead of numbered ones.
+        self.body: Any = None  # Instead of Postmark's.
+        self.headers: dict[str, str] = {}
+        self.moments: list[float] = []
+        self.keys: list[str] = []
+        self.bodies: list[bytes] = []
         self.fault: Any = None
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", port), Handler)

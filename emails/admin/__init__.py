@@ -1,4 +1,5 @@
+from emails.admin.control import LaneAdmin
 from emails.admin.kinds import EmailKindSwitchAdmin
 from emails.admin.log import EmailLogAdmin
 
-__all__ = ["EmailKindSwitchAdmin", "EmailLogAdmin"]
+__all__ = ["EmailKindSwitchAdmin", "EmailLogAdmin", "LaneAdmin"]

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emails.admin import preview
+from emails.admin.control import ControlMixin, buttons
 from emails.admin.display import badge, moment, provider_label
 from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
 from emails.admin.page import page
@@ -22,7 +23,7 @@ from emails.models import EmailLog, EmailRecipient
 
 
 @admin.register(EmailLog)
-class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
+class EmailLogAdmin(ControlMixin):
     """The log: to be searched and read. Nobody adds, edits or deletes rows here."""
 
     list_display = ("status_badge", "message", "kind_name", "provider_name", "created")
@@ -123,6 +124,7 @@ class EmailLogAdmin(admin.ModelAdmin[EmailLog]):
         context = {
             **self.admin_site.each_context(request),
             **page(email, bodies=request.user.has_perm("emails.view_email_body")),  # type: ignore[union-attr]
+            "buttons": buttons(request, email),
             "opts": self.opts,
             "original": email,
             "title": email.kind_label,

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from emails.admin.display import absolute, badge, provider_label, span
-from emails.models import EmailLog, State
+from emails.models import EmailEvent, EmailLog, State
 from emails.providers import PROVIDERS
 
 STUCK = 120.0  # Seconds that a message may wait before the page asks whether a worker runs.
@@ -37,6 +37,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "attachments": list(email.attachments.defer("content")),
         "bodies": bodies,
         "headers": headers(email) if bodies else [],
+        "resends": list(email.resends.only("pk")),
     }
 
 
@@ -80,9 +81,7 @@ def in_words(email: EmailLog) -> tuple[str, str]:
 def timeline(email: EmailLog) -> list[dict[str, Any]]:
     """Everything that happened, oldest first, each entry with the time since the one before it."""
     entries: list[tuple[datetime, str, str]] = [(email.created_at, _("Recorded"), email.cause)]
-    entries += [
-        (event.occurred_at, event_label(event.type), event.detail.get("error", "")) for event in email.events.all()
-    ]
+    entries += [(event.occurred_at, event_label(event.type), note_of(event)) for event in email.events.all()]
     entries.sort(key=lambda entry: entry[0])
     previous: datetime | None = None
     shown = []
@@ -93,9 +92,20 @@ def timeline(email: EmailLog) -> list[dict[str, Any]]:
     return shown
 
 
+def note_of(event: EmailEvent) -> str:
+    """What an entry says beside its name: who did it, and why."""
+    words = [event.detail.get("by", ""), _(event.detail["error"]) if event.detail.get("error") else ""]
+    return ": ".join(word for word in words if word)
+
+
 def event_label(type: str) -> str:
-    if type == "rescued":
-        return _("Rescued from a stopped worker")
+    known = {
+        "rescued": _("Rescued from a stopped worker"),
+        "hurried": _("To be tried at once"),
+        "sent_again": _("Sent again"),
+    }
+    if type in known:
+        return known[type]
     return str(State(type).label) if type in State.values else type.replace("_", " ").capitalize()
 
 

@@ -1,0 +1,260 @@
+"""A lane closes where its provider fails, is tried with one message, opens by itself; what waits is not given up."""
+
+import logging
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.mail import EmailMessage
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from emails import delivery, kinds, rescue
+from emails.kinds import EmailKind
+from emails.models import EmailLog, Lane, Permit, State
+from tests.esp import LoopbackESP
+from tests.log import force
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
+
+
+def record(count: int = 1) -> list[EmailLog]:
+    messages = [EmailMessage("s", "b", to=[f"p{n}@example.com"]) for n in range(count)]
+    for message in messages:
+        message.send()
+    return [message.email_log for message in messages]  # type: ignore[attr-defined]
+
+
+def drain() -> int:
+    return delivery.drain(seconds=5)[0]
+
+
+def lane() -> Lane:
+    return Lane.objects.get(key="postmark")
+
+
+def time_passes() -> None:
+    """What waits for another try is due, and the lane may be tried."""
+    EmailLog.objects.filter(state=State.RETRYING).update(run_at=Now())
+    Lane.objects.update(closed_until=Now())
+
+
+@pytest.fixture(autouse=True)
+def one_by_one(settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 1}
+
+
+def test_five_failures_in_a_row_close_it_and_cost_no_more(esp: LoopbackESP, caplog: Any) -> None:
+    record(20)
+    esp.fault = 503
+    with caplog.at_level(logging.ERROR, "emails"):
+        drain()
+    assert (esp.requests, lane().reason) == (5, "failing")
+    assert drain() == 0
+    assert [r.message.split()[0] for r in caplog.records] == ["lane.closed"]  # one alert, and not one for each
+
+
+def test_a_success_in_between_keeps_it_open(esp: LoopbackESP) -> None:
+    record(20)
+    esp.fault = lambda number: None if number % 5 == 0 else 503
+    drain()
+    assert (esp.requests, lane().reason) == (20, "")
+
+
+def test_a_closed_lane_is_tried_with_one_message_that_has_not_had_its_attempt(esp: LoopbackESP) -> None:
+    record(8)
+    esp.fault = 503
+    drain()
+    for _ in range(30):  # An outage of a quarter of an hour must not use up anybody's twelve attempts.
+        time_passes()
+        drain()
+    assert esp.requests == 5 + 30
+    assert set(EmailLog.objects.values_list("state", flat=True)) <= {"queued", "retrying"}
+    assert max(EmailLog.objects.values_list("attempts", flat=True)) == 1
+
+
+def test_it_opens_by_itself_and_everything_goes_out_once(esp: LoopbackESP) -> None:
+    record(10)
+    esp.fault = 503
+    drain()
+    esp.fault = None
+    time_passes()
+    drain()
+    assert (len(esp.refs), len(set(esp.refs)), lane().reason) == (10, 10, "")
+
+
+def test_a_provider_that_hangs_costs_five_doubts_and_its_trials_none(esp: LoopbackESP, settings: Any) -> None:
+    settings.ANYMAIL = {**settings.ANYMAIL, "REQUESTS_TIMEOUT": 0.2}
+    esp.fault = "hang"
+    record(10)
+    drain()
+    assert EmailLog.objects.filter(state=State.IN_DOUBT).count() == 5
+    for _ in range(3):
+        time_passes()
+        drain()
+    assert EmailLog.objects.filter(state=State.IN_DOUBT).count() == 5
+    esp.fault = None
+    time_passes()
+    drain()
+    assert EmailLog.objects.filter(state=State.SENT).count() == 5
+
+
+def test_refused_settings_close_it_at_once_and_burn_nothing(esp: LoopbackESP, caplog: Any) -> None:
+    record(10)
+    esp.fault = 401
+    with caplog.at_level(logging.ERROR, "emails"):
+        drain()
+        time_passes()
+        drain()
+    assert (esp.requests, lane().reason) == (2, "configuration")
+    assert max(EmailLog.objects.values_list("attempts", flat=True)) == 0
+    assert len(caplog.records) == 1
+    esp.fault = None
+    time_passes()
+    drain()
+    assert len(esp.refs) == 10
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_too_many_requests_are_obeyed_by_all_and_burn_nothing(esp: LoopbackESP, as_date: bool) -> None:
+    record(5)
+    esp.fault = 429
+    until = format_datetime(timezone.now() + timedelta(seconds=7), usegmt=True) if as_date else "7"
+    esp.headers = {"Retry-After": until}
+    drain()
+    assert (esp.requests, lane().reason) == (1, "throttled")
+    assert timedelta(seconds=5) < lane().closed_until - timezone.now() <= timedelta(seconds=7)  # type: ignore[operator]
+    row = EmailLog.objects.get(state=State.RETRYING)
+    assert row.attempts == 0
+    assert timedelta(seconds=5) < row.run_at - timezone.now() <= timedelta(seconds=7)
+    esp.fault = None
+    assert drain() == 0
+    time_passes()
+    drain()
+    assert len(esp.refs) == 5
+
+
+def test_a_rate_is_held_by_permits_that_rest_a_second(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4, "RATE_LIMIT": 3.0}
+    record(7)
+    drain()
+    assert len(esp.refs) == 7
+    moments = sorted(esp.moments)
+    assert all(later - earlier >= 1 for earlier, later in zip(moments, moments[3:], strict=False))
+    assert Permit.objects.count() == 3
+
+
+def test_a_wrong_clock_changes_nothing(esp: LoopbackESP) -> None:
+    """A worker whose clock is ten minutes off neither rescues early nor gives up, sends early or waits longer."""
+    _held, waiting = record(2)
+    EmailLog.objects.claim(1, timedelta(seconds=60))
+    force(waiting, state=State.RETRYING, run_at=timezone.now() + timedelta(minutes=5))
+    for off in (timedelta(minutes=10), -timedelta(minutes=10), timedelta(hours=30)):
+        with time_machine.travel(timezone.now() + off):
+            assert rescue.sweep() == 0
+            assert drain() == 0
+    force(waiting, run_at=timezone.now() - timedelta(seconds=1))
+    esp.fault = 503
+    with time_machine.travel(timezone.now() + timedelta(hours=30)):
+        drain()
+    waiting.refresh_from_db()
+    assert waiting.state == "retrying"  # not given up as too old
+    assert timezone.now() < waiting.run_at < timezone.now() + timedelta(seconds=31)
+
+
+def test_a_message_that_kills_three_workers_is_given_up_and_drags_no_other_along(esp: LoopbackESP) -> None:
+    poison, *others = record(4)
+    for _ in range(2):
+        EmailLog.objects.claim(1, timedelta(seconds=-1))
+        rescue.sweep()
+    assert [email.pk for email in EmailLog.objects.claim(10, timedelta(seconds=-1))] == [poison.pk]  # taken alone
+    rescue.sweep()
+    poison.refresh_from_db()
+    assert (poison.state, poison.rescues) == ("failed", 3)
+    drain()
+    assert len(esp.refs) == len(others)
+
+
+class TestKeys:
+    """With Resend, which knows a message again by our key for a day."""
+
+    @pytest.fixture(autouse=True)
+    def resend(self, esp: LoopbackESP, settings: Any) -> None:
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": "resend"}
+        settings.ANYMAIL = {"RESEND_API_KEY": "key", "RESEND_API_URL": esp.url, "REQUESTS_TIMEOUT": 3}
+        esp.body = {"id": "re-1"}
+
+    def test_a_broken_connection_is_tried_again_with_the_same_key_and_bytes(self, esp: LoopbackESP) -> None:
+        (email,) = record()
+        esp.fault = lambda number: "reset-after" if number < 3 else None
+        for _ in range(3):
+            drain()
+            time_passes()
+        email.refresh_from_db()
+        assert (email.state, email.attempts, email.doubtful) == ("sent", 3, False)
+        assert esp.keys == [str(email.ref)] * 3
+        assert len(set(esp.bodies)) == 1
+
+    def test_a_dead_worker_is_no_doubt(self) -> None:
+        (email,) = record()
+        claimed = EmailLog.objects.claim(1, timedelta(seconds=60))
+        EmailLog.objects.fence(claimed, timezone.now(), timedelta(seconds=-1), "resend")
+        rescue.sweep()
+        email.refresh_from_db()
+        assert (email.state, email.doubtful) == ("retrying", True)
+
+    def test_a_key_that_may_be_forgotten_is_not_relied_on(self, esp: LoopbackESP) -> None:
+        (email,) = record()
+        old = timezone.now() - timedelta(hours=20)
+        force(email, state=State.RETRYING, doubtful=True, provider="resend", first_tried_at=old, run_at=Now())
+        drain()
+        email.refresh_from_db()
+        assert (email.state, esp.requests) == ("in_doubt", 0)
+
+    def test_another_provider_does_not_know_the_key(self, esp: LoopbackESP) -> None:
+        (email,) = record()
+        force(email, state=State.RETRYING, doubtful=True, provider="brevo", first_tried_at=Now(), run_at=Now())
+        drain()
+        email.refresh_from_db()
+        assert (email.state, esp.requests) == ("in_doubt", 0)
+
+    def test_tries_that_come_to_an_end_leave_the_doubt(self, esp: LoopbackESP, settings: Any) -> None:
+        settings.EMAILS = {**settings.EMAILS, "MAX_ATTEMPTS": 2}
+        (email,) = record()
+        esp.fault = "reset-after"
+        for _ in range(2):
+            drain()
+            time_passes()
+        email.refresh_from_db()
+        assert (email.state, email.attempts) == ("in_doubt", 2)
+
+
+@pytest.fixture
+def code(monkeypatch: pytest.MonkeyPatch) -> EmailKind:
+    kind = EmailKind("code", "Code", "Someone signs in", on_doubt="resend")
+    monkeypatch.setitem(kinds.KINDS, "code", kind)
+    return kind
+
+
+def test_a_kind_may_rather_be_sent_twice_than_not_at_all(esp: LoopbackESP, code: EmailKind) -> None:
+    (email,) = record()
+    force(email, kind="code")
+    esp.fault = lambda number: "reset-after" if number == 1 else None
+    drain()
+    time_passes()
+    drain()
+    email.refresh_from_db()
+    assert (email.state, len(esp.accepted)) == ("sent", 2)
+
+
+def test_a_kind_may_rather_be_in_doubt_than_tried_after_a_servers_error(
+    esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kinds.KINDS, "once", EmailKind("once", "Once", "Never twice", never_twice=True))
+    emails = record(2)
+    force(emails[0], kind="once")
+    esp.fault = 500
+    drain()
+    assert list(EmailLog.objects.order_by("pk").values_list("state", flat=True)) == ["in_doubt", "retrying"]
