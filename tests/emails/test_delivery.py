@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from emails import delivery, rescue, settling
 from emails.models import EmailEvent, EmailLog, State
+from emails.outcomes import Outcome
+from emails.verdicts import Verdict
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
 from tests.log import newest
@@ -347,3 +349,26 @@ def test_a_kind_of_its_own_rides_as_a_tag(commit: Commit, esp: LoopbackESP, linu
     drain()
     assert esp.accepted[-1]["Tag"] == "welcome"
     assert newest().recipients.get().message_id == newest().message_id
+
+
+def test_a_worker_whose_claim_is_anothers_now_does_not_send() -> None:
+    record()
+    late = EmailLog.objects.claim(10, timedelta(seconds=-1))
+    rescue.sweep()
+    with_it = EmailLog.objects.all().claim(10, timedelta(seconds=60))
+    assert [email.pk for email in with_it] == [email.pk for email in late]
+    assert fence(late, timedelta(seconds=60)) == []
+    assert fence(with_it, timedelta(seconds=60)) == with_it
+
+
+def test_an_outcome_of_an_attempt_that_is_not_the_last_changes_nothing() -> None:
+    record()
+    (late,) = EmailLog.objects.claim(10, timedelta(seconds=60))
+    EmailLog.objects.address([late])
+    fence([late], timedelta(seconds=60))
+    late.provider = "postmark"
+    EmailLog.objects.update(state=State.RETRYING)
+    with_it = EmailLog.objects.claim(10, timedelta(seconds=60))
+    fence(with_it, timedelta(seconds=60))
+    assert settling.write([(late, Outcome(Verdict.PERMANENT))], timezone.now()) == 0
+    assert newest().state == "sending"

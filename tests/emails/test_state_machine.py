@@ -39,6 +39,7 @@ class Delivery(RuleBasedStateMachine):
         self.claimed: list[EmailLog] = []
         self.sending: list[EmailLog] = []
         self.dead: list[EmailLog] = []  # Fenced by workers that are taken for dead, and may still speak.
+        self.late: list[EmailLog] = []  # Claimed by workers that are taken for dead, and may still want to send.
         self.accepted: dict[UUID, int] = {}
         self.believed: set[UUID] = set()
         self.seen: dict[int, str] = {}
@@ -55,6 +56,13 @@ class Delivery(RuleBasedStateMachine):
             emails = EmailLog.objects.claim(limit, LEASE)
         EmailLog.objects.address(emails)
         self.claimed += emails
+
+    @rule(limit=st.integers(1, 4))
+    def set_out(self, limit: int) -> None:
+        if not self.recorded:
+            self.record(limit)
+        self.claim(limit)
+        self.fence(limit)
 
     @precondition(lambda self: self.claimed)
     @rule(count=st.integers(1, 3))
@@ -80,8 +88,8 @@ class Delivery(RuleBasedStateMachine):
         self.accepted[email.ref] = self.accepted.get(email.ref, 0) + 1
 
     @precondition(lambda self: self.claimed or self.sending)
-    @rule(arrived=st.booleans())
-    def workers_die(self, arrived: bool) -> None:
+    @rule(arrived=st.booleans(), swept=st.booleans())
+    def workers_die(self, arrived: bool, swept: bool) -> None:
         """Their leases run out; what they were sending may have arrived, or may yet be answered."""
         EmailLog.objects.filter(state__in=[State.CLAIMED, State.SENDING]).update(
             lease_until=timezone.now() - timedelta(seconds=1)
@@ -91,7 +99,17 @@ class Delivery(RuleBasedStateMachine):
                 self.accept(email)
             else:
                 self.dead.append(email)
+        self.late += self.claimed
         self.claimed, self.sending = [], []
+        if swept:
+            rescue.sweep()
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def a_dead_worker_wants_to_send(self) -> None:
+        self.claimed, ours = self.late, self.claimed
+        self.fence(len(self.late))
+        self.claimed, self.late = ours, []
 
     @precondition(lambda self: self.dead)
     @rule()
@@ -155,7 +173,7 @@ def test_no_order_of_events_sends_twice_or_loses() -> None:
     run_state_machine_as_test(
         Delivery,
         settings=settings(
-            max_examples=150, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
