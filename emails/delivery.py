@@ -84,7 +84,7 @@ class Drain:
             settled += written
             if not (self.flying or self.ended or self.claims or written):
                 return settled
-            if not launched:
+            if not launched and (self.flying or self.claims):
                 self.gather(self.gate.patience if self.claims else LOOK)
             self.renew()
 

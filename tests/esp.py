@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {})
 
     def hang(self) -> None:
-        time.sleep(1)
+        time.sleep(0.4)
         self.close_connection = True
 
     def answer(self, status: int, data: Any) -> None:
