@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -199,6 +200,6 @@ def new_connection(parts: Any, timeout: float | None) -> Any:
 def decoded(content: bytes, answer: Any) -> bytes:
     """Raises requests' ContentDecodingError for what can't be decompressed."""
     try:
-        return HTTPResponse(body=content, headers=answer.headers, preload_content=True, decode_content=True).data
+        return HTTPResponse(body=BytesIO(content), headers=answer.headers.items(), decode_content=True).data
     except HTTPError as error:
         raise requests.exceptions.ContentDecodingError(error) from error
