@@ -22,6 +22,9 @@ format: $(BIN)/.installed-dev
 browser: $(BIN)/.installed-dev ## Browser tests (needs Chromium)
 	@$(BIN)/python -m pytest -q -p no:randomly -o addopts="" $(or $(TESTS),tests/browser)
 
+endure: $(BIN)/.installed-dev ## Kills, faults and restarts, with real processes; all of it with TEST_DATABASE_URL=postgres://…
+	@$(BIN)/python -m pytest -q -s -p no:randomly -o addopts="" $(or $(TESTS),tests/endurance)
+
 bench: $(BIN)/.installed-dev ## Measurements: ratios, side by side in one run
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
 
@@ -53,4 +56,4 @@ $(BIN)/.installed-dev: requirements-dev.txt $(BIN)/.installed
 	@umask 077 && $(BIN)/python -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(50)); print("DEBUG=true")' > $@
 	@echo "Wrote .env with a fresh SECRET_KEY"
 
-.PHONY: run test lint format browser bench screenshots lock
+.PHONY: run test lint format browser endure bench screenshots lock

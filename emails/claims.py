@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Case, Value, When
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import Provider
 
 logger = logging.getLogger(__name__)
 
-KEY_LOST = "An earlier attempt may have left, and the provider does not know our key any more."
+KEY_LOST = gettext_noop("An earlier attempt may have left, and the provider does not know our key any more.")
 
 
 class Claims:

@@ -51,7 +51,7 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
             raise NotNow(_("It has been sent again already, or is on its way."))
         new = record_again(old)
         if old.state == State.IN_DOUBT:
-            settle_doubt(old, State.FAILED, _("Sent again as #%(pk)d.") % {"pk": new.pk})
+            settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
         EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
     return new
 

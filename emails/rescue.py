@@ -3,6 +3,7 @@
 import logging
 
 from django.db import router, transaction
+from django.utils.translation import gettext_noop
 
 from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, State
@@ -12,9 +13,12 @@ from emails.rows import inserting, updating
 logger = logging.getLogger(__name__)
 
 POISON = 3  # Rescues after which a message is what kills its workers.
-POISON_REASON = "Given up: three workers died while they held it."
-DOUBT_REASON = "The worker stopped while sending. Whether it left is not known."
-SAFE_REASON = "The worker stopped while sending. The provider knows our key, so another try makes no second copy."
+# Stored in English, and translated where staff read them.
+POISON_REASON = gettext_noop("Given up: three workers died while they held it.")
+DOUBT_REASON = gettext_noop("The worker stopped while sending. Whether it left is not known.")
+SAFE_REASON = gettext_noop(
+    "The worker stopped while sending. The provider knows our key, so another try makes no second copy."
+)
 
 
 def sweep() -> int:

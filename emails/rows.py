@@ -14,6 +14,7 @@ from django.db import connections
 from django.db.models import BinaryField, BooleanField, Model, TextField
 from django.db.models.fields import CharField, IntegerField
 
+Prepare = Callable[[Any, Any], Any]
 ROWS = 500  # At most, in one statement.
 NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 PLAIN = (CharField, TextField, IntegerField, BooleanField)  # What every driver takes as it is.
@@ -30,7 +31,7 @@ class Insert:
         fields = [field for field in fields if field.name not in database_sets]
         self.using = using
         self.names = [field.attname for field in fields]  # A foreign key's attribute and column have one name.
-        self.prepare = [preparing(field, using) for field in fields]
+        self.prepare = [preparing(field) for field in fields]
         columns = ", ".join(quote(str(field.column)) for field in fields)
         self.head = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "
         self.row = f"({', '.join(['%s'] * len(fields))})"
@@ -59,7 +60,7 @@ class Insert:
             cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
         else:
             values = "VALUES " + ", ".join([self.row] * len(rows))
-            cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare))
+            cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare, self.using))
 
 
 class Update:
@@ -86,7 +87,7 @@ class Update:
         columns = {field.name: quote(str(field.column)) for field in fields}
         self.using = using
         self.names = [str(field.column) for field in fields]
-        self.prepare = [preparing(field, using) for field in fields]
+        self.prepare = [preparing(field) for field in fields]
         self.row = f"({', '.join(['%s'] * len(fields))})"
         self.head = f"WITH new ({', '.join(columns.values())}) AS ("
         self.records = f"SELECT * FROM {records(fields, using)}" if connection.vendor == "postgresql" else ""
@@ -113,7 +114,7 @@ class Update:
                 cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
             else:
                 values = "VALUES " + ", ".join([self.row] * len(rows))
-                cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare))
+                cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare, self.using))
             return {pk: tuple(read) for pk, *read in cursor.fetchall()}
 
 
@@ -143,20 +144,20 @@ def plain(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} can't be written")
 
 
-def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Callable[[Any], Any] | None]) -> list[Any]:
+def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Prepare | None], using: str) -> list[Any]:
+    connection = connections[using]
     return [
-        value if prepare is None else prepare(value)
+        value if prepare is None or value is None else prepare(value, connection)
         for row in rows
         for value, prepare in zip(row, prepares, strict=True)
     ]
 
 
-def preparing(field: Any, using: str) -> Callable[[Any], Any] | None:
+def preparing(field: Any) -> Prepare | None:
     """What turns the field's value into the driver's; None where it is the same."""
     target = field.target_field if field.is_relation else field
-    if isinstance(target, PLAIN):
-        return None
-    return lambda value: field.get_db_prep_save(value, connections[using])
+    prepare: Prepare = field.get_db_prep_save
+    return None if isinstance(target, PLAIN) else prepare
 
 
 @cache

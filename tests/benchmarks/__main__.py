@@ -19,8 +19,9 @@ POSTGRES = os.environ.get("BENCH_DATABASE_URL", "postgres://postgres@127.0.0.1:5
 
 def measure(database: str) -> None:
     environment = {**os.environ, "TEST_DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    command = [sys.executable, "-m", "tests.benchmarks.admin_save", *sys.argv[1:]]
-    subprocess.run(command, env=environment, cwd=ROOT, check=True)
+    for name in ("admin_save", "recording", "drain", "backlog"):
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}", *sys.argv[1:]]
+        subprocess.run(command, env=environment, cwd=ROOT, check=True)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from emails import delivery, tasks  # noqa: E402
 from emails.models import EmailLog  # noqa: E402
 from emails.recording import record  # noqa: E402
 from tests.provider import Provider  # noqa: E402
+from tests.site import ROOT  # noqa: E402
 
 QUICK = "--quick" in sys.argv
 MESSAGES = 200 if QUICK else 2000
@@ -124,6 +126,30 @@ def compare(latency: float, concurrency: int) -> None:
     report(f"Drain, {connection.vendor}, provider at {latency * 1000:.0f} ms", figures)
 
 
+def out_of_the_box(latency: float) -> None:
+    """`manage.py worker` as it comes, in processes of its own, from its first request to the last outcome."""
+    figures: dict[str, list[Figures]] = {}
+    for _ in range(ROUNDS):
+        with Provider(latency=latency) as provider:
+            with measured(figures, "Anymail alone, 32 threads", MESSAGES):
+                anymail_alone(provider, 32)
+            use(provider, 8)
+            fill(MESSAGES)
+            environment = {**os.environ, **provider.postmark, "DATABASE_URL": os.environ["TEST_DATABASE_URL"]}
+            command = [sys.executable, str(ROOT / "manage.py"), "worker"]
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            worker = subprocess.Popen(command, env=environment, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+            while provider.state()["accepted"] == MESSAGES:
+                time.sleep(0.01)
+            with measured(figures, "manage.py worker as it comes", MESSAGES):
+                while EmailLog.objects.unsettled().exists():
+                    time.sleep(0.05)
+            worker.terminate()
+            worker.wait()
+        EmailLog.objects.all().delete()
+    report(f"Out of the box, {connection.vendor}, provider at {latency * 1000:.0f} ms", figures)
+
+
 def report(title: str, figures: dict[str, list[Figures]]) -> None:
     print(f"{title}, {MESSAGES} messages, median of {ROUNDS}")
     base = next(iter(figures.values()))
@@ -139,8 +165,11 @@ def main() -> None:
     logging.getLogger("emails").setLevel("ERROR")
     call_command("migrate", verbosity=0)
     type(tasks.deliver).enqueue = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
+    EmailLog.objects.all().delete()
     for latency, concurrency in ((0.0, 8), (0.0, 32), (0.02, 32), (0.1, 32), (0.1, 128)):
         compare(latency, concurrency)
+    if connection.vendor == "postgresql":
+        out_of_the_box(0.02)
 
 
 if __name__ == "__main__":

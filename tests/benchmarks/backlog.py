@@ -1,0 +1,84 @@
+"""Draining beside a million rows, finished or queued: the same speed, and no more memory. PostgreSQL."""
+
+import logging
+import os
+import resource
+import sys
+import time
+
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+
+from emails import delivery, tasks  # noqa: E402
+from emails.models import EmailLog  # noqa: E402
+from tests.benchmarks.drain import fill, use  # noqa: E402
+from tests.provider import Provider  # noqa: E402
+
+ROWS = 20_000 if "--quick" in sys.argv else 1_000_000
+SECONDS = 2.0 if "--quick" in sys.argv else 8.0
+COPY = """
+INSERT INTO emails_emaillog (ref, created_at, kind, user_label, actor_label, cause, changes, language, from_email,
+    subject, text, html, payload, state, delivery, attempts, run_at, provider, message_id, error_class, error, doubtful,
+    rescues)
+SELECT gen_random_uuid(), now(), kind, user_label, actor_label, cause, changes, language, from_email,
+    subject, text, html, payload, '{state}', delivery, 0, now(), '', '', '', '', false, 0
+FROM emails_emaillog, generate_series(1, {rows}) WHERE id = {pk}
+"""
+
+
+def memory() -> float:
+    """MB that this process holds now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def speed(queued: bool) -> float:
+    """Messages a second, of the backlog itself or of some more that are put beside it."""
+    if not queued:
+        fill(2000)
+    started = time.perf_counter()
+    settled, _ = delivery.drain(seconds=SECONDS)
+    return settled / (time.perf_counter() - started)
+
+
+def seed(state: str) -> None:
+    fill(1)
+    pk = EmailLog.objects.latest("pk").pk
+    with connection.cursor() as cursor:
+        cursor.execute(COPY.format(state=state, rows=ROWS, pk=pk))
+        cursor.execute("ANALYZE")
+
+
+def empty() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE emails_emaillog, emails_emailevent, emails_emailrecipient, emails_emailattachment")
+
+
+def main() -> None:
+    if connection.vendor != "postgresql":
+        return
+    settings.DEBUG = False
+    logging.getLogger("emails").setLevel("ERROR")
+    call_command("migrate", verbosity=0)
+    type(tasks.deliver).enqueue = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
+    with Provider() as provider:
+        use(provider, 32)
+        empty()
+        speed(queued=False)  # Warm.
+        base, held = speed(queued=False), memory()
+        print(f"Backlog, PostgreSQL, {ROWS:,} rows; alone {base:.0f}/s, {held:.0f} MB")
+        for state in ("sent", "queued"):
+            seed(state)
+            rate = speed(queued=state == "queued")
+            print(f"  beside {state:6} rows {rate:6.0f}/s {rate / base:5.2f}x, {memory() - held:+.0f} MB", flush=True)
+            empty()
+    os._exit(0)  # The senders' threads have nothing to say any more.
+
+
+if __name__ == "__main__":
+    main()
