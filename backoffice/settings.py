@@ -161,6 +161,8 @@ EMAILS: dict[str, Any] = {
     "RATE_LIMIT": env.number("EMAIL_RATE_LIMIT", default=None, least=0.01, most=10_000),
     "MAX_ATTEMPTS": env.integer("EMAIL_MAX_ATTEMPTS", default=12, most=100),
     "MAX_AGE": timedelta(hours=env.integer("EMAIL_MAX_AGE_HOURS", default=24, most=24 * 365)),
+    # A whole call, whose time-out is per read: a little longer than the provider may be silent.
+    "DEADLINE": EMAIL_TIMEOUT_SECONDS + 3.0,
     "LEASE": timedelta(seconds=env.integer("EMAIL_LEASE_SECONDS", default=60, least=5, most=3600)),
 }
 # Every message of Django's own mail API is recorded first; emails/delivery.py alone talks to the provider.
@@ -189,7 +191,9 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_TIMEOUT = 1.0
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 600, "socket_connect_timeout": 1.0} if CELERY_BROKER_URL.startswith("redis") else {}
+    {"visibility_timeout": 600, "socket_connect_timeout": 1.0, "socket_timeout": 5.0}
+    if CELERY_BROKER_URL.startswith("redis")
+    else {}
 )
 
 # Logs ----------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -26,13 +26,19 @@ class Claims:
     def __len__(self) -> int:
         return len(self.emails)
 
+    @property
+    def suspect(self) -> bool:
+        """Whether one of them may be what kills workers, so that nothing else is to be held beside it."""
+        return any(email.rescues for email in self.emails)
+
     def take(self, limit: int, now: datetime) -> None:
         """Claim up to `limit` due messages; `now` is the database's time."""
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
-            emails = EmailLog.objects.claim(limit, self.lease)
-            safe = [email for email in emails if self.is_safe(email, now)]
-            if len(safe) < len(emails):
-                self.hold([email for email in emails if not self.is_safe(email, now)], now)
+            safe: list[EmailLog] = []
+            unsafe: list[EmailLog] = []
+            for email in EmailLog.objects.claim(limit, self.lease):
+                (safe if self.is_safe(email, now) else unsafe).append(email)
+            self.hold(unsafe, now)
         EmailLog.objects.address(safe)
         self.emails.extend(safe)
 
@@ -50,12 +56,21 @@ class Claims:
             EmailEvent.of_attempt(email, State.IN_DOUBT, {"error": KEY_LOST}, now).save()
             logger.warning("email.in_doubt id=%s provider=%s key_lost", email.pk, email.provider)
 
-    def next(self, free: int, flying: Iterable[EmailLog]) -> list[EmailLog]:
-        """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice."""
+    def next(self, free: int, flying: Sequence[EmailLog]) -> list[EmailLog]:
+        """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice.
+
+        One whose worker died before leaves alone: if it is what kills workers, it takes no other along.
+        """
         busy = {address for email in flying for address in email.addresses}
         batch: list[EmailLog] = []
         kept: deque[EmailLog] = deque()
+        if any(email.rescues for email in flying):
+            return []
         while self.emails and len(batch) < free:
+            if self.emails[0].rescues:
+                if not (batch or kept or flying):
+                    batch.append(self.emails.popleft())
+                break
             email = self.emails.popleft()
             (batch if busy.isdisjoint(email.addresses) else kept).append(email)
             busy |= email.addresses
@@ -69,7 +84,8 @@ class Claims:
         """Give back messages that did not get their turn."""
         emails, self.emails = list(self.emails), deque()
         # One whose fence may have been committed has not left either, but others could not know.
-        back = Case(When(state=State.CLAIMED, then=Value(State.QUEUED)), default=Value(State.RETRYING))
+        fresh = When(state=State.CLAIMED, doubtful=False, then=Value(State.QUEUED))
+        back = Case(fresh, default=Value(State.RETRYING))
         for token in {email.attempt_token for email in emails}:
             mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
             mine.filter(pk__in=[email.pk for email in emails]).update(state=back, lease_until=None)

@@ -47,8 +47,8 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
     """Send the same message once more, as a new row that refers to this one; it settles a doubt about this one."""
     with transaction.atomic():
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
-        if old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
-            raise NotNow(_("It has been sent again already, or is on its way."))
+        if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
+            raise NotNow(_("It has been sent again already, is on its way, or has no content."))
         new = record_again(old)
         if old.state == State.IN_DOUBT:
             settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")

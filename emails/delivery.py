@@ -58,6 +58,7 @@ class Drain:
         """Wait for what is in flight: what is known must not become a doubt. The rest goes back into the queue."""
         while self.flying:
             self.gather(LOOK)
+            self.break_off()
             self.renew()
         self.settle()
         self.claims.release()
@@ -86,6 +87,7 @@ class Drain:
                 return settled
             if not launched and (self.flying or self.claims):
                 self.gather(self.gate.patience if self.claims else LOOK)
+            self.break_off()
             self.renew()
 
     def goes_on(self, until: float) -> bool:
@@ -114,58 +116,76 @@ class Drain:
     def claim(self) -> None:
         if self.gate.on_trial and (self.flying or self.claims or not EmailLog.objects.due().exists()):
             return  # The one that tries is on its way, or there is none.
+        if self.claims.suspect or any(email.rescues for email in self.on_its_way):
+            return
         room = self.gate.room(self.concurrency * 4)
         if room:
             self.claims.take(room, self.gate.now)
+        if self.gate.on_trial and room and not self.claims:
+            self.gate.put_off_trial()  # What was claimed can't be tried again.
 
     def turn(self) -> tuple[int, int]:
         """Write what has ended and fence what leaves next, in one transaction; then let it leave.
 
         Together, so that never more messages are `sending` than there are threads: a kill leaves no more doubts.
         """
-        batch = self.next()
-        if not batch and not self.ended:
-            return 0, 0
         try:
+            self.gate.look_again()
+            batch = self.next()
+            if not batch and not self.ended:
+                return 0, 0
             with transaction.atomic(using=self.using, durable=True):
                 written = self.write()
                 allowed = [] if self.gate.shut else self.gate.permit(batch)
                 fenced = EmailLog.objects.fence(allowed, self.gate.now, self.lease, self.provider.key)
-        except DatabaseError as error:
+                with_attachments = [email for email in fenced if has_attachments(email.payload)]
+                if with_attachments:  # Read only now: they may be large.
+                    prefetch_related_objects(with_attachments, "attachments")
+        except (DatabaseError, InterfaceError) as error:
+            self.gate.forget(batch)
             self.claims.put_back(batch)  # Nobody knows whether it was committed: to be fenced anew.
             if not self.ended:
                 raise
             logger.warning("delivery.turn_failed error=%s", type(error).__name__)
             return self.settle(), 0
         self.claims.put_back(batch[len(allowed) :])
+        self.gate.forget(email for email in allowed if email not in fenced)
         self.forget()
         self.launch(fenced)
         return written, len(fenced)
 
     def next(self) -> list[EmailLog]:
         free = 0 if self.gate.shut else self.concurrency - len(self.flying)
-        return self.claims.next(free, (email for email, _ in self.flying.values()))
+        return self.claims.next(free, self.on_its_way)
+
+    @property
+    def on_its_way(self) -> list[EmailLog]:
+        return [email for email, _ in self.flying.values()]
 
     def write(self) -> int:
         if not self.ended:
             return 0
         self.gate.note(self.ended)
-        return write(self.ended, self.gate.now, on_trial=self.gate.on_trial)
+        return write(self.ended, self.gate.now)
 
     def forget(self) -> None:
         """What has ended is written and committed."""
-        self.gate.forget(self.ended)
+        self.gate.forget(email for email, _ in self.ended)
         self.ended.clear()
 
     def launch(self, fenced: list[EmailLog]) -> None:
-        with_attachments = [email for email in fenced if has_attachments(email.payload)]
-        if with_attachments:  # Read only now: they may be large.
-            prefetch_related_objects(with_attachments, "attachments")
         for email in fenced:
             email.state, email.attempts, email.provider = State.SENDING, email.attempts + 1, self.provider.key
             email.first_tried_at = email.first_tried_at or self.gate.now
+            email.on_trial = self.gate.on_trial
             self.flying[email.pk] = (email, time.monotonic())
-            self.senders.submit(email, self.provider, self.answers, trial=self.gate.on_trial)
+            self.senders.submit(email, self.provider, self.answers, trial=email.on_trial)
+
+    def break_off(self) -> None:
+        """End calls that take longer than any should: a provider can trickle its answer for ever."""
+        for email, left in self.flying.values():
+            if time.monotonic() - left > settings.EMAILS["DEADLINE"]:
+                self.senders.abort(email.pk)
 
     def renew(self) -> None:
         """Keep the leases of messages whose call, or whose turn, takes long: time-outs of HTTP are per read."""
@@ -173,7 +193,7 @@ class Drain:
             return
         self.renewed_at = time.monotonic()
         try:
-            self.claims.renew(email for email, _ in self.flying.values())
+            self.claims.renew(self.on_its_way)
             self.gate.renew()
         except (OperationalError, InterfaceError) as error:
             logger.warning("delivery.database_away error=%s", type(error).__name__)
@@ -202,6 +222,8 @@ class Drain:
     def settle_one_by_one(self) -> int:
         """Where the database refuses a batch, one odd answer of a provider must not cost the others theirs."""
         written, ended, self.ended = 0, self.ended, []
+        with transaction.atomic(using=self.using, durable=True):
+            self.gate.note(ended)
         for email, outcome in ended:
             for attempt in (outcome, Outcome(Verdict.AMBIGUOUS, "OddAnswer", "Its answer was odd.")):
                 try:
@@ -210,7 +232,7 @@ class Drain:
                     break
                 except DatabaseError as error:
                     logger.error("email.outcome_refused id=%s error=%s", email.pk, type(error).__name__)
-        self.gate.forget(ended)
+        self.gate.forget(email for email, _ in ended)
         return written
 
 

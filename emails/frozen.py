@@ -1,10 +1,13 @@
 """A message whose MIME form is the same at every rendering: Date, Message-ID and boundaries come from the row."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
-from django.core.mail import DNS_NAME, EmailMessage
+from django.core.mail import EmailMessage
+
+from emails.providers import domain_of
 
 
 def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessage:
@@ -15,17 +18,30 @@ def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessag
     """
     render = message.message
     given = {name.lower() for name in message.extra_headers}
+    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
+    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
+    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
+    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
+    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
+    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
 
     def rendered(*args: Any, **kwargs: Any) -> Any:
         made = render(*args, **kwargs)
-        for name, value in (("Date", format_datetime(written_at)), ("Message-ID", f"<{ref}@{DNS_NAME}>")):
+        for name, value in frozen.items():
             if name.lower() not in given:
                 del made[name]
                 made[name] = value
-        for number, part in enumerate(made.walk()):
-            if part.get_content_maintype() == "multipart":
-                part.set_boundary(f"=={ref}-{number}==")
+        for number, part in enumerate(multiparts(made)):
+            part.set_boundary(f"=={ref}-{number}==")
         return made
 
     message.message = rendered  # type: ignore[method-assign]
     return message
+
+
+def multiparts(part: Any) -> Iterator[Any]:
+    """The multiparts of a message, outermost first; what is attached as a message of its own stays as it is."""
+    if part.get_content_maintype() == "multipart":
+        yield part
+        for inner in part.get_payload():
+            yield from multiparts(inner)

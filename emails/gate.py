@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 FAILING = {Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.AMBIGUOUS}
 ALIVE = {Verdict.ACCEPTED, Verdict.REFUSED, Verdict.PERMANENT}
 WAIT = 10.0  # Seconds to rest where the provider says "too many requests" without saying for how long.
+OLD = 0.5  # Seconds; how old a look may be when something is to leave.
 FRESH = 30.0  # Seconds; how old the lane's last success may grow before it is written again.
 
 
@@ -33,6 +34,11 @@ class Gate:
         self.lane = Lane.look(self.key)
         self.looked_at = time.monotonic()
         self.shut = self.lane.closed
+
+    def look_again(self) -> None:
+        """Look where the last look is old: a pause, or a lane that others have closed, must hold what is claimed."""
+        if time.monotonic() - self.looked_at > OLD:
+            self.look()
 
     @property
     def now(self) -> datetime:
@@ -56,6 +62,10 @@ class Gate:
         if self.on_trial:
             return 1 if self.lane.take_trial() else 0
         return limit
+
+    def put_off_trial(self) -> None:
+        """Give the right to try the lane back."""
+        self.lane.put_off_trial()
 
     def permit(self, batch: Sequence[EmailLog]) -> list[EmailLog]:
         """Those of `batch` that may leave under the rate limit, which holds over all workers together."""
@@ -81,7 +91,7 @@ class Gate:
         refusals = [outcome for outcome in outcomes if outcome.verdict is Verdict.CONFIGURATION]
         throttled = [outcome for outcome in outcomes if outcome.verdict is Verdict.THROTTLED]
         if failures:
-            doubt = any(outcome.verdict is Verdict.AMBIGUOUS for outcome in failures)
+            doubt = any(email.on_trial and outcome.verdict is Verdict.AMBIGUOUS for email, outcome in ended)
             if self.lane.fail(len(failures), words(failures[-1]), anew=bool(alive), in_doubt=doubt):
                 self.alert("failing", failures[-1])
         elif refusals and not alive:
@@ -90,7 +100,7 @@ class Gate:
         elif alive:
             self.succeed()
         elif self.on_trial and not throttled:
-            self.lane.put_off_trial()  # It ended without a word of the provider's: another may try at once.
+            self.put_off_trial()  # It ended without a word of the provider's: another may try at once.
         if throttled:
             seconds = max(WAIT if outcome.retry_after is None else outcome.retry_after for outcome in throttled)
             self.lane.throttle(seconds, words(throttled[-1]))
@@ -109,9 +119,9 @@ class Gate:
         if self.rate is not None and used:
             Permit.objects.give_back(used, self.rate)
 
-    def forget(self, ended: Sequence[Ended]) -> None:
-        """What `note` has written is committed."""
-        for email, _ in ended:
+    def forget(self, emails: Iterable[EmailLog]) -> None:
+        """These are not on their way: they have ended, or they never set out. What was not given back runs out."""
+        for email in emails:
             self.permits.pop(email.pk, None)
 
     def alert(self, reason: str, outcome: Outcome) -> None:

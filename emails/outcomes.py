@@ -50,9 +50,9 @@ def of_failure(message: EmailMessage) -> Verdict:
     """What it means that a provider reports "failed" for everybody, which Anymail does not raise."""
     try:
         answer = message.anymail_status.esp_response.json()  # type: ignore[attr-defined]
-    except (AttributeError, ValueError):
+        codes = set(failure_codes(answer))
+    except (AttributeError, TypeError, ValueError, RecursionError):
         return Verdict.PERMANENT
-    codes = set(failure_codes(answer))
     if codes and codes <= TEMPORARY_CODES:
         return Verdict.TRANSIENT
     return Verdict.CONFIGURATION if codes & CONFIGURATION_CODES else Verdict.PERMANENT

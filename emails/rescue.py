@@ -51,8 +51,9 @@ def rescue(state: State) -> int:
 
 def fate(email: EmailLog) -> tuple[State, str]:
     """Where a stale message goes, and why."""
-    if email.rescues + 1 >= POISON:
-        return State.FAILED, POISON_REASON
+    if email.rescues + 1 >= POISON:  # Given up in any case; but what may have left is not said to have failed.
+        unsure = email.state == State.SENDING or email.doubtful
+        return State.IN_DOUBT if unsure else State.FAILED, POISON_REASON
     if email.state == State.CLAIMED:  # Nothing has left. With a doubt of before it goes back to where it was.
         return (State.RETRYING, email.error) if email.doubtful else (State.QUEUED, email.error)
     kind = KINDS.get(email.kind)

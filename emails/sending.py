@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, has_attachments, load
 from emails.providers import Provider
 from emails.sessions import DESK, IDLE
+from emails.verdicts import Verdict
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Senders:
 
     def __init__(self, number: int) -> None:
         self.work: SimpleQueue[Attempt | None] = SimpleQueue()
+        self.busy: dict[int, Sender] = {}  # Who is at which message.
         self.threads = [threading.Thread(target=self.run, name=f"email-{n}", daemon=True) for n in range(number)]
         for thread in self.threads:
             thread.start()
@@ -58,9 +61,21 @@ class Senders:
                 sender.close()
                 return
             email, provider, trial, ended = attempt
-            with DESK:
-                outcome = sender.send(email, provider, trial=trial)
+            self.busy[email.pk] = sender
+            try:
+                with DESK:
+                    outcome = sender.send(email, provider, trial=trial)
+            except BaseException as error:  # Whatever a provider answers: every attempt ends, and every thread goes on.
+                logger.error("email.unexpected_error id=%s error=%s", email.pk, frames(error))
+                outcome = Outcome(Verdict.AMBIGUOUS, type(error).__name__, "How it ended could not be told.")
+            del self.busy[email.pk]
             ended.put((email, outcome))
+
+    def abort(self, pk: int) -> None:
+        """Break off the call that hands over this message, from another thread: time-outs of HTTP are per read."""
+        sender = self.busy.get(pk)
+        if sender is not None:
+            sender.abort()
 
     def stop(self) -> None:
         """Let the threads end after what they are at."""
@@ -119,6 +134,13 @@ class Sender:
             connection.open()
             self.connections[provider.key] = connection
         return connection
+
+    def abort(self) -> None:
+        for connection in list(self.connections.values()):
+            # Anymail's session, or Django's SMTP backend, keeps what is connected as its `connection`.
+            connected: Any = getattr(getattr(connection, "session", connection), "connection", None)
+            with suppress(OSError, AttributeError):
+                connected.sock.shutdown(socket.SHUT_RDWR)
 
     def discard(self, provider: Provider) -> None:
         """Drop the connection after an error: an SMTP dialogue may be anywhere."""

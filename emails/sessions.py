@@ -53,11 +53,13 @@ class Desk:
         if not getattr(self.own, "seated", False):
             yield
             return
+        self.own.seated = False
         self.lock.release()
         try:
             yield
         finally:
             self.lock.acquire()
+            self.own.seated = True
 
 
 DESK = Desk()
@@ -87,7 +89,8 @@ class Session(requests.Session):
         timeout = parts.pop("timeout", None)
         usual = not args and parts.keys() <= USUAL and not isinstance(timeout, tuple) and not self.hooks.get("response")
         if not usual or not self.is_plain(str(url)):
-            return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
+            with DESK.left():
+                return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
         prepared, body = self.prepare_once(method, url, parts)
         connection = self.connect(str(prepared.url), timeout)
         try:
@@ -95,9 +98,8 @@ class Session(requests.Session):
                 connection, method, prepared.path_url, body=body, headers=prepared.headers
             )
             with DESK.left():
-                wait_for_read(connection.sock, timeout)  # Where that is in vain, the reading below tells so.
-            answer = http.client.HTTPConnection.getresponse(connection)
-            content = answer.read()
+                answer = http.client.HTTPConnection.getresponse(connection)
+                content = answer.read()
         except TimeoutError as error:
             self.drop()
             raise requests.ReadTimeout(error) from error

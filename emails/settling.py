@@ -32,17 +32,16 @@ COLUMNS = ("state", "error_class", "error", "message_id", "attempts", "doubtful"
 HELD = within(State.SENDING, State.IN_DOUBT)
 
 
-def write(ended: Sequence[Ended], now: datetime, *, on_trial: bool = False) -> int:
+def write(ended: Sequence[Ended], now: datetime) -> int:
     """Write outcomes, in the transaction that is open: rows, timelines and recipients; returns how many were ours.
 
     A worker that lost its lease during a long call still resolves the doubt that the rescue left: what matters is that
-    the row bears the attempt's token. `now` is the database's time. `on_trial`: the lane was closed, and a message
-    that only showed that it still is has not had its attempt.
+    the row bears the attempt's token. `now` is the database's time.
     """
     using = router.db_for_write(EmailLog)
     rows, states = [], {}
     for email, outcome in ended:
-        state, columns = ending(email, outcome, now, on_trial=on_trial)
+        state, columns = ending(email, outcome, now)
         states[email.pk] = state
         rows.append(
             (
@@ -75,7 +74,7 @@ def write(ended: Sequence[Ended], now: datetime, *, on_trial: bool = False) -> i
     return len(ours)
 
 
-def ending(email: EmailLog, outcome: Outcome, now: datetime, *, on_trial: bool = False) -> tuple[State, dict[str, Any]]:
+def ending(email: EmailLog, outcome: Outcome, now: datetime) -> tuple[State, dict[str, Any]]:
     """The state that an outcome leads to, and what else is written with it."""
     verdict, kind = outcome.verdict, KINDS.get(email.kind)
     if verdict in SETTLED:
@@ -87,9 +86,10 @@ def ending(email: EmailLog, outcome: Outcome, now: datetime, *, on_trial: bool =
         if not PROVIDERS[email.provider].remembers(email.first_tried_at or now, now):
             return State.IN_DOUBT, {}
         doubtful = True
-    attempts = email.attempts - (verdict in UNTRIED or on_trial)
+    # One that only showed that the lane is still closed has not had its attempt.
+    attempts = email.attempts - (verdict in UNTRIED or email.on_trial)
     columns: dict[str, Any] = {"attempts": attempts, "doubtful": doubtful}
-    if attempts >= settings.EMAILS["MAX_ATTEMPTS"] or now - email.created_at > settings.EMAILS["MAX_AGE"]:
+    if attempts >= settings.EMAILS["MAX_ATTEMPTS"] or now - (email.first_tried_at or now) > settings.EMAILS["MAX_AGE"]:
         columns["error"] = f"Given up after {attempts} attempts. {outcome.error}".strip()
         return State.IN_DOUBT if doubtful else State.FAILED, columns
     return State.RETRYING, {**columns, "run_at": now + pause(email, verdict, outcome, now)}

@@ -5,8 +5,8 @@ import time
 
 from django.core.management import CommandError, call_command
 
-from emails import rescue, tasks
-from emails.models import EmailLog
+from emails import providers, rescue, tasks
+from emails.models import EmailLog, Lane
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,9 @@ def turn() -> None:
     """One round. Any number of workers may take their turns at once; an error costs one turn, not the thread."""
     try:
         rescue.sweep()
+        waiting = EmailLog.objects.none() if Lane.look(providers.active().key).closed else EmailLog.objects.due()
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.
-        for _ in range(-(-EmailLog.objects.due()[: WAKES * 100].count() // 100)):
+        for _ in range(-(-waiting[: WAKES * 100].count() // 100)):
             tasks.deliver.enqueue()
         tidy()
     except Exception as error:

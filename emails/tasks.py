@@ -20,7 +20,7 @@ def deliver() -> int:
     if deliverer.wake():
         return 0
     sent, more = delivery.drain(seconds=SLICE)
-    if more:
+    if sent and more:  # Where nothing may leave now, the sweeper comes back to it.
         deliver.enqueue()
     return sent
 

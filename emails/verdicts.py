@@ -18,11 +18,12 @@ from smtplib import (
     SMTPSenderRefused,
 )
 from socket import gaierror
+from ssl import SSLCertVerificationError
 from typing import Any
 
 from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 from django.core.exceptions import ImproperlyConfigured
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
 
 from emails.sessions import CertificateRefused, NeverConnected
 
@@ -68,7 +69,7 @@ def judge(error: Exception, handed_over: bool) -> Verdict:
             return Verdict.AMBIGUOUS if handed_over else Verdict.CONFIGURATION
         case AnymailAPIError() if status is not None:
             return of_code(error) or of_status(status)
-    if any(isinstance(cause, CertificateRefused) for cause in causes(error)):
+    if bad_certificate(error):
         return Verdict.CONFIGURATION
     if not handed_over:
         return Verdict.UNREACHABLE if isinstance(error, OSError | SMTPException) else Verdict.PERMANENT
@@ -134,7 +135,7 @@ def retry_after(error: Exception, now: datetime) -> float | None:
     try:
         # By the provider's own clock where it tells the time: this machine's may be wrong.
         seconds = float(value) if value.replace(".", "", 1).isdigit() else until(value, headers.get("Date"), now)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), 3600.0)
 
@@ -144,7 +145,7 @@ def until(date: str, its_now: str | None, now: datetime) -> float:
 
 
 def never_connected(error: Exception) -> bool:
-    """Whether the connection failed before any byte of the request could leave: refused, no such host, bad certificate.
+    """Whether the connection failed before any byte of the request could leave: refused, no such host, no proxy.
 
     Not every MaxRetryError does: urllib3 raises it too where TLS breaks while the answer is read.
     """
@@ -153,17 +154,27 @@ def never_connected(error: Exception) -> bool:
             cause, NeverConnected | NewConnectionError | ConnectTimeoutError | ConnectionRefusedError | gaierror
         ):
             return True
-        if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            return True
         # requests' own, and botocore's for Amazon SES.
-        if type(cause).__name__ in {"ConnectTimeout", "EndpointConnectionError", "ConnectTimeoutError"}:
+        if type(cause).__name__ in NEVER_CONNECTED:
             return True
     return False
 
 
+NEVER_CONNECTED = {"ConnectTimeout", "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
+
+
+def bad_certificate(error: Exception) -> bool:
+    """Whether the provider, or who stands in its place, has a certificate that is not to be trusted with a key."""
+    return any(
+        isinstance(cause, CertificateRefused | SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause)
+        for cause in causes(error)
+    )
+
+
 def causes(error: Exception) -> list[Any]:
     found: list[Any] = [error, error.__cause__, *getattr(error.__cause__, "args", ())]
-    return found + [cause.reason for cause in found if isinstance(cause, MaxRetryError)]
+    found += [cause.reason for cause in found if isinstance(cause, MaxRetryError)]
+    return found + [cause.original_error for cause in found if isinstance(cause, ProxyError)]
 
 
 def status_code(error: Exception) -> int | None:
@@ -189,7 +200,7 @@ def provider_code(error: Exception) -> str:
 def body_of(error: Exception) -> dict[str, Any]:
     try:
         body = error.response.json()  # type: ignore[attr-defined]
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

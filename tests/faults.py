@@ -70,6 +70,7 @@ ANSWERS = {
     "truncated": answer(200, OK).replace(b"Content-Length: ", b"Content-Length: 9"),
     "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nnot a chunk",
     "bad gzip": answer(200, b"not gzip at all", "Content-Encoding: gzip"),
+    "closing": answer(200, OK, "Connection: close"),
     "good gzip": answer(200, gzip.compress(OK), "Content-Encoding: gzip"),
     "html": answer(200, b"<html>"),
     "other json": answer(200, b'{"it": "worked"}'),
@@ -103,6 +104,11 @@ class HTTPFault(Server):
             reset(connection)
         elif self.fault == "silence":
             self.hang()
+        elif self.fault == "trickle":
+            for byte in answer(200, OK):
+                connection.sendall(bytes([byte]))
+                if self.stopped.wait(0.2):
+                    return
         elif self.fault == "stalled body":
             connection.sendall(answer(200, OK)[:-20])
             self.hang()

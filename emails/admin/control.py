@@ -34,13 +34,18 @@ def may_control(request: HttpRequest) -> bool:
     return request.user.has_perm("emails.control_delivery")  # type: ignore[union-attr]
 
 
+def may(request: HttpRequest, email: EmailLog, verb: str) -> bool:
+    """Settling a doubt, cancelling and hurrying control delivery; sending what has ended once more is resending."""
+    resends = verb == "send_again" and email.state != State.IN_DOUBT
+    return request.user.has_perm(f"emails.{'resend_emaillog' if resends else 'control_delivery'}")  # type: ignore[union-attr]
+
+
 def buttons(request: HttpRequest, email: EmailLog) -> list[dict[str, Any]]:
     """What this person may do with the message as it is."""
-    if not may_control(request):
-        return []
     return [
         {"verb": verb, "label": LABELS[verb][0], "help": LABELS[verb][1], "reason": verb != "hurry"}
         for verb in control.verbs(email)
+        if may(request, email, verb)
     ]
 
 
@@ -53,10 +58,10 @@ class ControlMixin(admin.ModelAdmin[EmailLog]):
 
     @method_decorator(require_POST)
     def control_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not (may_control(request) and self.has_view_permission(request)):
-            raise PermissionDenied
         email = self.found(pk)  # type: ignore[attr-defined]
         verb, reason = request.POST.get("verb", ""), request.POST.get("reason", "").strip()[:500]
+        if not (self.has_view_permission(request) and may(request, email, verb)):
+            raise PermissionDenied
         try:
             self.do(request, email, verb, reason)
         except control.NotNow as error:
@@ -85,7 +90,7 @@ class ControlMixin(admin.ModelAdmin[EmailLog]):
 class LaneAdmin(admin.ModelAdmin[Lane]):
     """The way to each provider, and the switch that lets nothing leave. There is nothing else to change."""
 
-    list_display = ("provider", "condition", "error", "failures", "success", "failure")
+    list_display = ("provider", "condition", "since", "error", "failures", "success", "failure")
     list_display_links = None
     actions = None
     change_list_template = "admin/emails/lane/change_list.html"
@@ -97,6 +102,10 @@ class LaneAdmin(admin.ModelAdmin[Lane]):
     @admin.display(description=gettext_lazy("state"))
     def condition(self, lane: Lane) -> str:
         return badge(State.SENT if not lane.reason else State.RETRYING, str(Lane.Reason(lane.reason).label))
+
+    @admin.display(description=gettext_lazy("closed since"))
+    def since(self, lane: Lane) -> str:
+        return moment(lane.closed_at) if lane.closed_at else "–"
 
     @admin.display(description=gettext_lazy("last success"))
     def success(self, lane: Lane) -> str:

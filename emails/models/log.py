@@ -2,7 +2,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import connections, models
@@ -120,10 +120,6 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         oldest = self.due().order_by("run_at").values_list("run_at", flat=True).first()
         return max(0, int((timezone.now() - oldest).total_seconds())) if oldest else 0
 
-    def prefetch(self, emails: Sequence["EmailLog"]) -> None:
-        """Load what sending needs beside the rows, so that no other thread touches the database."""
-        models.prefetch_related_objects(emails, "recipients", "attachments")
-
 
 class EmailLog(models.Model):
     """One message: why it was written, what it says, how far it got. It outlives the people it is about."""
@@ -167,6 +163,7 @@ class EmailLog(models.Model):
 
     reached: list[Reached]  # Its recipients, where it was claimed.
     addresses: frozenset[str]
+    on_trial = False  # Whether this attempt only shows if the provider is back.
 
     class Meta:
         verbose_name = _("email")
@@ -216,11 +213,3 @@ class EmailLog(models.Model):
     @property
     def kind_label(self) -> str:
         return label(self.kind)
-
-    def settle(self, state: State, **columns: Any) -> bool:
-        """Write the outcome of the attempt under way; False where the attempt is no longer ours to settle.
-
-        A worker that lost its lease during a long call still resolves the doubt that the rescue left.
-        """
-        mine = EmailLog.objects.held_under(self.attempt_token, State.SENDING, State.IN_DOUBT).filter(pk=self.pk)
-        return bool(mine.update(state=state, lease_until=None, **columns))

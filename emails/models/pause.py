@@ -29,10 +29,6 @@ class Pause(models.Model):
         return self.reason
 
     @classmethod
-    def current(cls) -> "Pause | None":
-        return cls.objects.filter(is_open=True).first()
-
-    @classmethod
     def exists(cls) -> models.Exists:
         return models.Exists(cls.objects.filter(is_open=True))
 

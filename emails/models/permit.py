@@ -54,4 +54,4 @@ def permits(rate: float) -> int:
 
 def period(rate: float) -> timedelta:
     """How long a permit rests: a second, or longer where fewer than one message a second may leave."""
-    return timedelta(seconds=permits(rate) / rate)
+    return timedelta(seconds=max(1.0, permits(rate) / rate))

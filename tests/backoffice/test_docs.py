@@ -16,7 +16,7 @@ SETTINGS = (ROOT / "backoffice" / "settings.py").read_text()
 
 def read_by_settings() -> set[str]:
     calls = re.findall(
-        r"""env\.(?:text|boolean|integer|number|names|choice|url|broker|database|sender|time_zone|broker)\(\s*["']([A-Z_]+)["']""",
+        r"""env\.(?:text|boolean|integer|number|names|choice|url|database|sender|time_zone|broker)\(\s*["']([A-Z_]+)["']""",
         SETTINGS,
     )
     return {*calls, "ENV_FILE"}

@@ -153,7 +153,7 @@ def test_tries_come_to_an_end(esp: LoopbackESP, settings: Any) -> None:
 
 def test_old_messages_are_given_up(esp: LoopbackESP) -> None:
     email = record()
-    EmailLog.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    EmailLog.objects.update(first_tried_at=timezone.now() - timedelta(hours=25))
     esp.fault = 500
     drain()
     email.refresh_from_db()
@@ -235,12 +235,15 @@ def test_a_stale_send_is_in_doubt_and_not_sent_again(esp: LoopbackESP) -> None:
 def test_a_late_answer_resolves_the_doubt_of_its_own_attempt() -> None:
     email = record()
     (claimed,) = EmailLog.objects.claim(10, timedelta(seconds=60))
+    EmailLog.objects.address([claimed])
     fence([claimed], timedelta(seconds=-1))
+    claimed.provider = "postmark"
     rescue.sweep()
-    assert claimed.settle(State.SENT, message_id="late") is True
+    late = Outcome(Verdict.ACCEPTED, recipients={"linus@example.com": ("late", "sent")})
+    assert settling.write([(claimed, late)], timezone.now()) == 1
     email.refresh_from_db()
     assert (email.state, email.message_id) == ("sent", "late")
-    assert claimed.settle(State.FAILED) is False
+    assert settling.write([(claimed, Outcome(Verdict.PERMANENT))], timezone.now()) == 0
 
 
 def test_a_worker_whose_claim_ran_out_does_not_send() -> None:

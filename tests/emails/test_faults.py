@@ -1,6 +1,7 @@
 """Every fault of the error table, made by a loopback server: where the message ends, and whether a try counted."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -225,3 +226,50 @@ def test_code_of_ours_that_fails_after_acceptance_makes_no_second_copy(settings:
         finally:
             post_send.disconnect(fail)
         assert server.hits == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "expected"),
+    [
+        (503, b"{}", ["Retry-After: Mon, 01 Jan 99999999999 00:00:00 GMT"], AGAIN),
+        (503, b"{}", ["Retry-After: 1e999"], AGAIN),
+        (500, b"[" * 200_000, [], AGAIN),
+        (200, b"[" * 200_000, [], DOUBT),
+        (200, b"null", [], DOUBT),
+    ],
+    ids=["a date beyond time", "an endless number", "a deep error", "a deep answer", "null"],
+)
+def test_an_odd_answer_ends_its_attempt_and_no_thread(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, headers: list[str], expected: Any
+) -> None:
+    monkeypatch.setitem(ANSWERS, "odd", answer_of(status, body, *headers))
+    with HTTPFault("odd") as server:
+        use_postmark(settings, server.url)
+        assert outcome() == expected
+        assert outcome()[0] in {"retrying", "in_doubt"}  # by the same thread
+
+
+def test_an_answer_that_trickles_is_broken_off(settings: Any) -> None:
+    with HTTPFault("trickle") as server:
+        use_postmark(settings, server.url)
+        settings.EMAILS = {**settings.EMAILS, "DEADLINE": 1.0}
+        started = time.monotonic()
+        assert outcome() == DOUBT
+        assert time.monotonic() - started < 4
+
+
+def test_a_mailjet_error_of_no_shape_is_no_success(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = {"Messages": [{"Status": "error", "Errors": ["boom"]}]}
+    monkeypatch.setitem(ANSWERS, "hidden", answer_of(200, json.dumps(odd).encode()))
+    with HTTPFault("hidden") as server:
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": "mailjet", "OPTIONS": {}}
+        settings.ANYMAIL = {"MAILJET_API_KEY": "k", "MAILJET_SECRET_KEY": "s", "MAILJET_API_URL": server.url}
+        settings.ANYMAIL["REQUESTS_TIMEOUT"] = 1
+        assert outcome() == FAILED
+
+
+def test_behind_a_proxy_that_is_gone_nothing_has_left(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    use_postmark(settings, "http://provider.example/")
+    assert outcome() == UNTRIED

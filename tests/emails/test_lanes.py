@@ -1,6 +1,7 @@
 """A lane closes where its provider fails, is tried with one message, opens by itself; what waits is not given up."""
 
 import logging
+import time
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.mail import EmailMessage
+from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from emails import delivery, kinds, rescue
+from emails import delivery, kinds, rescue, tasks
 from emails.kinds import EmailKind
-from emails.models import EmailLog, Lane, Permit, State
+from emails.models import EmailLog, Lane, Pause, Permit, State
+from emails.models.permit import period, permits
+from emails.sending import kept_senders
 from tests.esp import LoopbackESP
 from tests.log import force
 
@@ -258,3 +262,126 @@ def test_a_kind_may_rather_be_in_doubt_than_tried_after_a_servers_error(
     esp.fault = 500
     drain()
     assert list(EmailLog.objects.order_by("pk").values_list("state", flat=True)) == ["in_doubt", "retrying"]
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 1), (1.9, 1), (2.5, 2), (14.9, 14), (30.0, 30)])
+def test_no_rate_lets_more_leave_in_a_second_than_it_says(rate: float, most: int) -> None:
+    assert permits(rate) == most
+    assert period(rate) >= timedelta(seconds=1)
+    assert permits(rate) / period(rate).total_seconds() <= rate
+
+
+def test_a_permit_of_a_message_that_never_set_out_is_not_held_for_ever(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "RATE_LIMIT": 1.0}
+    record()
+    with delivery.Drain(kept_senders()) as running:
+        running.claim()
+        EmailLog.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        rescue.sweep()
+        assert running.turn() == (0, 0)
+        assert running.gate.permits == {}
+
+
+def test_a_pause_is_not_waited_for_by_running_on_the_spot(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    record()
+    Pause.objects.create(started_by_label="ada", reason="a test")
+    runs: list[int] = []
+    monkeypatch.setattr(type(tasks.deliver), "enqueue", lambda *args, **kwargs: runs.append(1))
+    tasks.deliver.func()
+    assert runs == []
+
+
+def test_what_may_kill_workers_leaves_alone(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4}
+    emails = record(6)
+    for email in emails[2:4]:
+        force(email, rescues=1)
+    together: list[set[int]] = []
+    with delivery.Drain(kept_senders()) as running:
+        launch = running.launch
+
+        def noting(fenced: list[EmailLog]) -> None:
+            launch(fenced)
+            together.append(set(running.flying))
+
+        running.launch = noting  # type: ignore[method-assign]
+        running.run(until=time.monotonic() + 5)
+    suspects = {email.pk for email in emails[2:4]}
+    assert all(len(group) == 1 for group in together if group & suspects)
+    assert EmailLog.objects.filter(state=State.SENT).count() == 6
+
+
+def test_a_third_rescue_of_what_may_have_left_is_a_doubt() -> None:
+    (email,) = record()
+    force(email, rescues=2)
+    claimed = EmailLog.objects.claim(1, timedelta(seconds=60))
+    EmailLog.objects.fence(claimed, timezone.now(), timedelta(seconds=-1), "postmark")
+    rescue.sweep()
+    email.refresh_from_db()
+    assert email.state == "in_doubt"
+
+
+def test_the_five_that_close_a_lane_have_had_their_attempt(esp: LoopbackESP) -> None:
+    record(5)
+    esp.fault = 503
+    drain()
+    assert list(EmailLog.objects.values_list("attempts", flat=True)) == [1] * 5
+
+
+def test_late_failures_do_not_put_the_next_trial_off(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 8}
+    settings.ANYMAIL = {**settings.ANYMAIL, "REQUESTS_TIMEOUT": 0.2}
+    esp.fault = "hang"
+    record(8)
+    drain()
+    assert lane().probe_seconds == 30
+
+
+def test_a_trial_that_can_not_be_made_does_not_use_up_the_right(esp: LoopbackESP) -> None:
+    stale, waiting = record(2)
+    force(stale, state=State.RETRYING, doubtful=True, provider="resend", run_at=timezone.now() - timedelta(hours=1))
+    Lane.objects.create(key="postmark", reason="failing", failures=5, closed_until=timezone.now())
+    for _ in range(2):
+        drain()
+    waiting.refresh_from_db()
+    stale.refresh_from_db()
+    assert (stale.state, waiting.state) == ("in_doubt", "sent")
+
+
+def test_a_pause_holds_what_is_claimed_already(esp: LoopbackESP) -> None:
+    record(4)
+    with delivery.Drain(kept_senders()) as running:
+        running.claim()
+        Pause.objects.create(started_by_label="ada", reason="a test")
+        running.gate.looked_at -= 1
+        assert running.turn() == (0, 0)
+    assert esp.requests == 0
+    assert set(EmailLog.objects.values_list("state", flat=True)) == {"queued"}
+
+
+@pytest.mark.parametrize("status", [429, 401, 503])
+def test_a_backlog_that_is_old_has_its_tries_all_the_same(esp: LoopbackESP, status: int) -> None:
+    """After a weekend's pause one refusal must not lose everything that waited."""
+    record(3)
+    EmailLog.objects.update(created_at=timezone.now() - timedelta(hours=60))
+    esp.fault = status
+    drain()
+    assert set(EmailLog.objects.values_list("state", flat=True)) <= {"queued", "retrying"}
+
+
+def test_attachments_that_can_not_be_read_now_leave_no_doubt(esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = EmailMessage("s", "b", to=["a@example.com"], attachments=[("a.txt", "text", "text/plain")])
+    message.send()
+    prefetch, failures = delivery.prefetch_related_objects, iter([OperationalError("gone")])  # type: ignore[attr-defined]
+
+    def flaky(*args: Any) -> None:
+        for failure in failures:
+            raise failure
+        prefetch(*args)
+
+    monkeypatch.setattr(delivery, "prefetch_related_objects", flaky)
+    with pytest.raises(OperationalError):
+        drain()
+    assert EmailLog.objects.get().state in {"queued", "retrying"}
+    drain()
+    assert (EmailLog.objects.get().state, len(esp.refs)) == ("sent", 1)

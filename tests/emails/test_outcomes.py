@@ -21,6 +21,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
     ReadTimeoutError,
     SSLError,
 )
@@ -60,7 +61,7 @@ NEVER_CONNECTED = (
     NewConnectionError(POOL, "refused"),
     NameResolutionError("host", POOL, gaierror()),
     ConnectTimeoutError(),
-    SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired"),
+    ProxyError("no proxy", NewConnectionError(POOL, "refused")),
 )
 
 
@@ -87,6 +88,7 @@ def ses(code: str, status: int) -> Exception:
         (ConnectionRefusedError(), False, Verdict.UNREACHABLE),
         (TimeoutError(), True, Verdict.AMBIGUOUS),
         *((unreachable(reason), True, Verdict.UNREACHABLE) for reason in NEVER_CONNECTED),
+        (unreachable(SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] expired")), True, Verdict.CONFIGURATION),
         (unreachable(SSLError("bad record mac, while the answer was read")), True, Verdict.AMBIGUOUS),
         (unreachable(ReadTimeoutError(POOL, "/", "")), True, Verdict.AMBIGUOUS),
         (caused(AnymailRequestsAPIError("x"), ConnectionError(ProtocolError("reset"))), True, Verdict.AMBIGUOUS),

@@ -32,6 +32,7 @@ class Fleet:
     def __init__(self, site: Site, provider: Provider, start: Callable[[], Any], workers: int) -> None:
         self.site, self.provider, self.start, self.workers = site, provider, start, workers
         self.processes: list[Any] = []
+        self.most_at_once = 0  # Of them, at one kill.
         self.left_sending: set[int] = set()  # Messages that were `sending` when their worker was killed.
 
     def kill_all(self) -> None:
@@ -41,7 +42,9 @@ class Fleet:
         for process in self.processes:
             process.wait()
         self.processes = []
-        self.left_sending |= self.site.numbers("sending")
+        left = self.site.numbers("sending") - self.left_sending
+        self.most_at_once = max(self.most_at_once, len(left))
+        self.left_sending |= left
 
     def start_all(self) -> None:
         self.processes = [self.start() for _ in range(self.workers)]

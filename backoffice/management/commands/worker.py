@@ -1,6 +1,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -32,6 +33,8 @@ class Command(BaseCommand):
             arguments = ["worker", "--processes=1", f"--interval={interval}", f"--verbosity={verbosity}"]
             Supervisor(arguments, processes, patience=settings.EMAIL_TIMEOUT_SECONDS + 10).run()
             return
+        for number in (signal.SIGTERM, signal.SIGINT):  # Until the task engine's worker puts its own in their place.
+            signal.signal(number, lambda signum, frame: sys.exit(0))
         stop = threading.Event()
         threads = [threading.Thread(target=self.sweep, args=[stop, parent], name="sweeper", daemon=True)]
         deliverer = Deliverer()
