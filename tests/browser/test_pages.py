@@ -17,6 +17,7 @@ PAGES = {
     "log, nothing found": "/admin/emails/emaillog/?q=nobody%40example.com",
     "email": "/admin/emails/emaillog/1/change/",
     "kinds": "/admin/emails/emailkindswitch/",
+    "delivery lanes": "/admin/emails/lane/",
     "people": "/admin/accounts/user/",
     "person": "/admin/accounts/user/2/change/",
     "new person": "/admin/accounts/user/add/",
