@@ -27,6 +27,7 @@ SETTLED = {
     Verdict.REFUSED: State.SUPPRESSED,
     Verdict.PERMANENT: State.FAILED,
     Verdict.CANCELLED: State.CANCELLED,
+    Verdict.MISMATCH: State.IN_DOUBT,
 }
 COLUMNS = ("state", "error_class", "error", "message_id", "attempts", "doubtful", "sent_at", "run_at", "lease_until")
 HELD = within(State.SENDING, State.IN_DOUBT)
@@ -68,6 +69,8 @@ def write(ended: Sequence[Ended], now: datetime) -> int:
         state = states[email.pk]
         events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}, now))
         recipients += told(email, outcome, now)
+        if outcome.verdict is Verdict.MISMATCH:
+            logger.error("email.key_mismatch id=%s provider=%s", email.pk, email.provider)
         logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
     inserting(EmailEvent, using)(events)
     updating(EmailRecipient, using, ("message_id", "delivery", "delivery_at"))(recipients)

@@ -37,6 +37,7 @@ class Verdict(Enum):
     CONFIGURATION = "configuration"  # As throttled: an operator has to act.
     PERMANENT = "permanent"  # Certainly not sent, and never will be.
     AMBIGUOUS = "ambiguous"  # Nobody knows whether it was sent.
+    MISMATCH = "mismatch"  # As ambiguous, but another attempt with our key would tell no more: a bug of ours.
     CANCELLED = "cancelled"  # Code of this project stopped it (Anymail's AnymailCancelSend).
 
 
@@ -104,7 +105,7 @@ def of_code(error: Exception) -> Verdict | None:
     if code in KNOWN_KEY_CODES:
         return Verdict.ACCEPTED
     if code in MISMATCH_CODES:
-        return Verdict.AMBIGUOUS
+        return Verdict.MISMATCH
     if code in CONCURRENT_CODES:
         return Verdict.TRANSIENT
     # Postal answers 200 with a status of its own: it has read the message and does not take it.

@@ -375,3 +375,23 @@ def test_an_outcome_of_an_attempt_that_is_not_the_last_changes_nothing() -> None
     fence(with_it, timedelta(seconds=60))
     assert settling.write([(late, Outcome(Verdict.PERMANENT))], timezone.now()) == 0
     assert newest().state == "sending"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lease_of_a_call_that_takes_long_is_renewed(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "LEASE": timedelta(seconds=1)}
+    seen: list[Any] = []
+
+    def take_long(number: int) -> None:
+        """What a sweeper would find, long after the lease that the fence gave."""
+        time.sleep(1.6)
+        try:
+            seen.append(rescue.sweep())
+        finally:
+            connections.close_all()
+
+    esp.fault = take_long
+    email = record()
+    drain()
+    email.refresh_from_db()
+    assert (seen, email.state) == ([0], "sent")

@@ -273,3 +273,30 @@ def test_behind_a_proxy_that_is_gone_nothing_has_left(settings: Any, monkeypatch
     monkeypatch.delenv("no_proxy", raising=False)
     use_postmark(settings, "http://provider.example/")
     assert outcome() == UNTRIED
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "answer", "state"),
+    [
+        ("brevo", 400, {"code": "duplicate_parameter", "message": "x"}, "sent"),
+        ("brevo", 400, {"code": "invalid_parameter", "message": "x"}, "failed"),
+        ("resend", 409, {"name": "concurrent_idempotent_requests", "message": "x"}, "retrying"),
+        ("resend", 409, {"name": "invalid_idempotent_request", "message": "x"}, "in_doubt"),
+        ("postmark", 422, {"ErrorCode": 300, "Message": "Invalid email request"}, "failed"),
+        ("postmark", 422, {"ErrorCode": 400, "Message": "Sender not found"}, "retrying"),
+        ("mailgun", 200, "Mailgun Magnificent API", "retrying"),
+    ],
+)
+def test_a_providers_own_words_weigh_more_than_its_status(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, provider: str, status: int, answer: Any, state: str
+) -> None:
+    body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    monkeypatch.setitem(ANSWERS, "hidden", answer_of(status, body))
+    with HTTPFault("hidden") as server:
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": provider, "OPTIONS": {}}
+        names = ("API_KEY", "SERVER_TOKEN", "API_URL")
+        settings.ANYMAIL = {
+            f"{provider.upper()}_{name}": server.url if name == "API_URL" else "example.com" for name in names
+        }
+        settings.ANYMAIL |= {"MAILGUN_SENDER_DOMAIN": "example.com", "REQUESTS_TIMEOUT": 1}
+        assert outcome()[0] == state

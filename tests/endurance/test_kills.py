@@ -22,6 +22,7 @@ def test_with_a_provider_that_knows_no_keys(tmp_path: Path) -> None:
         judged = provider.state()
         figures("kill -9, no keys", fleet, states, judged)
         fleet.stop()
+        assert "database is locked" not in site.output.read_text()
         assert judged["copies"] == judged["accepted"]  # no second copy
         assert set(states) <= {"sent", "in_doubt"}
         assert sum(states.values()) == COUNT
