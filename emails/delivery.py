@@ -30,7 +30,7 @@ from emails.wording import frames
 logger = logging.getLogger(__name__)
 
 LOOK = 0.5  # Seconds until the next look for due messages while some are on their way.
-GATHER = 0.003  # Seconds in which answers gather, so that one transaction writes many.
+GATHER = 0.005  # Seconds in which answers gather, so that one transaction writes many.
 LINGER = 60.0  # Seconds that a drain may go on beside a call that hangs, after its own time is over.
 
 

@@ -135,11 +135,20 @@ def out_of_the_box(latency: float) -> None:
                 anymail_alone(provider, 32)
             use(provider, 8)
             fill(MESSAGES)
-            environment = {**os.environ, **provider.postmark, "DATABASE_URL": os.environ["TEST_DATABASE_URL"]}
+            environment = {
+                **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+                **provider.postmark,
+                "DATABASE_URL": os.environ["TEST_DATABASE_URL"],
+                "ENV_FILE": os.devnull,
+                "SECRET_KEY": "only-for-benchmarks",
+                "DEBUG": "true",
+                "EMAIL_PROVIDER": "postmark",
+            }
             command = [sys.executable, str(ROOT / "manage.py"), "worker"]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             worker = subprocess.Popen(command, env=environment, cwd=ROOT, **quiet)  # type: ignore[call-overload]
             while provider.state()["accepted"] == MESSAGES:
+                assert worker.poll() is None
                 time.sleep(0.01)
             with measured(figures, "manage.py worker as it comes", MESSAGES):
                 while EmailLog.objects.unsettled().exists():

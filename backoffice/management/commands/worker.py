@@ -81,5 +81,5 @@ class Command(BaseCommand):
 
 
 def default_processes() -> int:
-    """One for each core, up to four; SQLite has one writer at a time, and gains nothing by more."""
-    return min(4, os.cpu_count() or 1) if connection.vendor == "postgresql" else 1
+    """Two for each core, up to four: most of the time they wait. SQLite has one writer at a time, and wants no more."""
+    return min(4, 2 * (os.cpu_count() or 1)) if connection.vendor == "postgresql" else 1
