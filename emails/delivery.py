@@ -129,11 +129,11 @@ class Drain:
 
         Together, so that never more messages are `sending` than there are threads: a kill leaves no more doubts.
         """
+        self.gate.look_again()
+        batch = self.next()
+        if not batch and not self.ended:
+            return 0, 0
         try:
-            self.gate.look_again()
-            batch = self.next()
-            if not batch and not self.ended:
-                return 0, 0
             with transaction.atomic(using=self.using, durable=True):
                 written = self.write()
                 allowed = [] if self.gate.shut else self.gate.permit(batch)
@@ -155,7 +155,11 @@ class Drain:
         return written, len(fenced)
 
     def next(self) -> list[EmailLog]:
-        free = 0 if self.gate.shut else self.concurrency - len(self.flying)
+        free = self.concurrency - len(self.flying)
+        if self.gate.shut:
+            free = 0
+        elif self.gate.on_trial:
+            free = 0 if self.flying else 1
         return self.claims.next(free, self.on_its_way)
 
     @property

@@ -16,7 +16,6 @@ from emails.verdicts import Verdict
 logger = logging.getLogger(__name__)
 
 FAILING = {Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.AMBIGUOUS}
-ALIVE = {Verdict.ACCEPTED, Verdict.REFUSED, Verdict.PERMANENT}
 WAIT = 10.0  # Seconds to rest where the provider says "too many requests" without saying for how long.
 OLD = 0.5  # Seconds; how old a look may be when something is to leave.
 FRESH = 30.0  # Seconds; how old the lane's last success may grow before it is written again.
@@ -36,8 +35,11 @@ class Gate:
         self.shut = self.lane.closed
 
     def look_again(self) -> None:
-        """Look where the last look is old: a pause, or a lane that others have closed, must hold what is claimed."""
-        if time.monotonic() - self.looked_at > OLD:
+        """Look where the last look is old: a pause, or a lane that others have closed, must hold what is claimed.
+
+        Not on trial: who has taken the right to try would find the lane closed until the next try.
+        """
+        if time.monotonic() - self.looked_at > OLD and not self.on_trial:
             self.look()
 
     @property
@@ -85,7 +87,7 @@ class Gate:
         """Tell the lane how attempts ended, in the order in which they did; in the transaction that is open."""
         outcomes = [outcome for _, outcome in ended]
         self.give_back(ended)
-        alive = [n for n, outcome in enumerate(outcomes) if outcome.asked and outcome.verdict in ALIVE]
+        alive = [n for n, outcome in enumerate(outcomes) if outcome.of_recipient or outcome.of_message]
         since = outcomes[alive[-1] + 1 :] if alive else outcomes
         failures = [outcome for outcome in since if outcome.verdict in FAILING]
         refusals = [outcome for outcome in outcomes if outcome.verdict is Verdict.CONFIGURATION]

@@ -1,7 +1,7 @@
 """How an attempt ended: what it means, what is kept of it, and what the provider told of each recipient."""
 
 from dataclasses import dataclass, field
-from smtplib import SMTPException
+from smtplib import SMTPException, SMTPRecipientsRefused
 from typing import Any
 
 from anymail.exceptions import AnymailRecipientsRefused
@@ -23,6 +23,13 @@ class Outcome:
     retry_after: float | None = None  # Seconds that the provider asks to wait.
     perhaps_sent: bool = False  # A server's error, which may hide an acceptance.
     asked: bool = True  # The provider was handed the message, so that the end says something of the provider.
+
+    of_recipient: bool = False  # An SMTP server defers a recipient (greylisting), and is well itself.
+
+    @property
+    def of_message(self) -> bool:
+        """Whether the provider has said something of the message, and so is alive."""
+        return self.asked and self.verdict in {Verdict.ACCEPTED, Verdict.REFUSED, Verdict.PERMANENT}
 
     @property
     def message_id(self) -> str:
@@ -87,6 +94,7 @@ def of_error(message: EmailMessage, error: Exception) -> Outcome:
         retry_after(error, timezone.now()),
         perhaps_sent=verdict is Verdict.TRANSIENT and perhaps_sent(error),
         asked=handed_over or isinstance(error, SMTPException),
+        of_recipient=isinstance(error, SMTPRecipientsRefused) and 421 not in {c for c, _ in error.recipients.values()},
     )
 
 

@@ -20,6 +20,7 @@ from emails.models.permit import period, permits
 from emails.sending import kept_senders
 from tests.esp import LoopbackESP
 from tests.log import force
+from tests.sink import SMTPSink
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 
@@ -385,3 +386,35 @@ def test_attachments_that_can_not_be_read_now_leave_no_doubt(esp: LoopbackESP, m
     assert EmailLog.objects.get().state in {"queued", "retrying"}
     drain()
     assert (EmailLog.objects.get().state, len(esp.refs)) == ("sent", 1)
+
+
+def test_recipients_that_are_deferred_do_not_close_the_lane(sink: SMTPSink) -> None:
+    record(8)
+    sink.refuse = {f"p{n}@example.com": "451 greylisted, come back later" for n in range(8)}
+    drain()
+    assert set(EmailLog.objects.values_list("state", "attempts")) == {("retrying", 1)}
+    assert Lane.objects.get(key="smtp").reason == ""
+
+
+def test_a_worker_that_slept_through_the_closing_tries_with_one_message(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4}
+    record(4)
+    with delivery.Drain(kept_senders()) as running:
+        running.claim()
+        Lane.objects.update(reason="failing", failures=5, closed_until=timezone.now() - timedelta(seconds=1))
+        running.gate.looked_at -= 60
+        running.turn()
+        assert len(running.flying) == 1
+
+
+def test_a_database_that_is_away_at_the_look_costs_no_message(
+    esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(2)
+    with delivery.Drain(kept_senders()) as running:
+        running.claim()
+        with monkeypatch.context() as patch, pytest.raises(OperationalError):
+            patch.setattr(Lane, "look", classmethod(lambda cls, key: (_ for _ in ()).throw(OperationalError("gone"))))
+            running.gate.looked_at -= 60
+            running.turn()
+    assert set(EmailLog.objects.values_list("state", flat=True)) == {"queued"}

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-# Seconds that the two processes have to finish what they are at: a worker that is shot leaves doubts behind.
-PATIENCE = settings.EMAIL_TIMEOUT_SECONDS + 10.0
+# Seconds that the processes have to finish what they are at: a worker that is shot leaves doubts behind, a web server
+# for development nothing.
+PATIENCE, WEB_PATIENCE = settings.EMAIL_TIMEOUT_SECONDS + 10.0, 5.0
 
 
 class Command(BaseCommand):
@@ -74,13 +75,13 @@ class Command(BaseCommand):
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    def stop(self, *processes: "subprocess.Popen[bytes]") -> None:
+    def stop(self, web: "subprocess.Popen[bytes]", worker: "subprocess.Popen[bytes]") -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # An impatient second Ctrl-C must not leave orphans.
-        for process in processes:
+        for process in (web, worker):
             self.signal_group(process, signal.SIGTERM)
-        for process in processes:
+        for process, patience in ((web, WEB_PATIENCE), (worker, PATIENCE)):
             try:
-                process.wait(PATIENCE)
+                process.wait(patience)
             except subprocess.TimeoutExpired:
                 self.signal_group(process, signal.SIGKILL)
 

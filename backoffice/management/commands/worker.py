@@ -1,15 +1,16 @@
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.utils.crypto import get_random_string
+from django_tasks_db.management.commands.db_worker import Command as EngineCommand
+from django_tasks_db.management.commands.db_worker import Worker
 
 from backoffice.supervisor import Supervisor
 from emails import sweeper
@@ -33,42 +34,56 @@ class Command(BaseCommand):
             arguments = ["worker", "--processes=1", f"--interval={interval}", f"--verbosity={verbosity}"]
             Supervisor(arguments, processes, patience=settings.EMAIL_TIMEOUT_SECONDS + 10).run()
             return
-        for number in (signal.SIGTERM, signal.SIGINT):  # Until the task engine's worker puts its own in their place.
-            signal.signal(number, lambda signum, frame: sys.exit(0))
         stop = threading.Event()
-        threads = [threading.Thread(target=self.sweep, args=[stop, parent], name="sweeper", daemon=True)]
+        sweeping = threading.Thread(target=self.sweep, args=[stop, parent], name="sweeper", daemon=True)
         deliverer = Deliverer()
-        for thread in (*threads, deliverer):
-            thread.start()
+        engine = self.engine(interval, verbosity) if settings.TASK_BACKEND == "db" else None
         try:
-            if settings.TASK_BACKEND == "db":
-                self.run_tasks(interval, 0 if verbosity == 1 else verbosity)
+            # Whoever handles a stop is in place before anything can be in flight.
+            self.handle_signals(engine, stop)
+            sweeping.start()
+            deliverer.start()
+            if engine is None:  # Another engine runs the tasks elsewhere: this process delivers and sweeps.
+                stop.wait()
             else:
-                self.wait_for_signal(stop)
+                self.run_tasks(engine)
         finally:
             stop.set()
             deliverer.stop()
             # What is in flight is finished: a call may take its whole time-out, and its outcome wants to be written.
-            for thread in (deliverer, *threads):
-                thread.join(timeout=settings.EMAIL_TIMEOUT_SECONDS + 5)
+            for thread in (deliverer, sweeping):
+                if thread.ident is not None:
+                    thread.join(timeout=settings.EMAIL_TIMEOUT_SECONDS + 5)
 
-    def run_tasks(self, interval: float, verbosity: int) -> None:
-        """The task engine's worker, until a signal; its handlers let the running task finish."""
-        options = {"queue_name": "*", "interval": interval, "startup_delay": False, "reload": False}
-        while True:
+    def engine(self, interval: float, verbosity: int) -> Worker:
+        """The task engine's own worker, for all queues."""
+        EngineCommand().configure_logging(0 if verbosity == 1 else verbosity)
+        return Worker(
+            queue_names=["*"],
+            interval=interval,
+            batch=False,
+            backend_name="default",
+            startup_delay=False,
+            max_tasks=None,
+            worker_id=get_random_string(32),
+            excluded_queue_names=[],
+        )
+
+    def handle_signals(self, engine: Worker | None, stop: threading.Event) -> None:
+        if engine is not None:
+            engine.configure_signals()  # They let a task that runs finish, and end the process otherwise.
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda signum, frame: stop.set())
+
+    def run_tasks(self, engine: Worker) -> None:
+        while engine.running:
             try:
-                call_command("db_worker", verbosity=verbosity, **options)
-                return
+                engine.run()
             except (OperationalError, InterfaceError) as error:  # A database that restarts costs seconds.
                 logger.warning("worker.database_away error=%s", type(error).__name__)
                 connection.close()
                 time.sleep(1)
-
-    def wait_for_signal(self, stop: threading.Event) -> None:
-        """Another engine runs the tasks elsewhere: this process delivers and sweeps."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda signum, frame: stop.set())
-        stop.wait()
 
     def sweep(self, stop: threading.Event, parent: int) -> None:
         while not stop.is_set():
