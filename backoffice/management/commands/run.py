@@ -34,7 +34,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # The last where the terminal is closed.
             signal.signal(number, self.interrupt)
         web = self.start("runserver", f"127.0.0.1:{port}", "--skip-checks")
-        worker = self.start("worker")
+        worker = self.start("worker", "--processes=1")  # Development wants no more.
         try:
             self.wait_for(port, web)
             self.stdout.write(
