@@ -29,6 +29,7 @@ class Provider:
     prefix: str = ""  # Variables that start so are Anymail's settings of this provider.
     single_tag: bool = False  # Takes no second tag: a caller's own then leaves no room for our reference.
     reports: bool = True  # Tells by webhook what became of a message.
+    key_in: str = ""  # Where our key travels, by which it does so: "http" or "message" (a header of either), or "".
     key_hours: float = 0.0  # How long it knows a message again by our key, and sends no second copy of it.
     ref_in: str = "metadata"  # Where our opaque reference travels: "metadata", "tags" or "" (the Message-ID).
 
@@ -73,7 +74,9 @@ PROVIDERS = {
             ref_in="",
         ),
         anymail("amazon_ses", "Amazon SES"),
-        anymail("brevo", "Brevo", "API_KEY", key_hours=0.5),  # Brevo, "Idempotent requests": 30 minutes
+        anymail(
+            "brevo", "Brevo", "API_KEY", key_in="message", key_hours=0.5
+        ),  # Brevo, "Idempotent requests": 30 minutes
         # MailerSend and Postal carry no metadata (Anymail raises AnymailUnsupportedFeature), but tags.
         anymail("mailersend", "MailerSend", "API_TOKEN", ref_in="tags"),
         anymail("mailgun", "Mailgun", "API_KEY"),
@@ -82,7 +85,7 @@ PROVIDERS = {
         anymail("mandrill", "Mandrill", "API_KEY"),
         anymail("postal", "Postal", "API_KEY", "API_URL", ref_in="tags", single_tag=True),
         anymail("postmark", "Postmark", "SERVER_TOKEN"),
-        anymail("resend", "Resend", "API_KEY", key_hours=24),  # Resend, "Idempotency Keys"
+        anymail("resend", "Resend", "API_KEY", key_in="http", key_hours=24),  # Resend, "Idempotency Keys"
         anymail("scaleway", "Scaleway", "SECRET_KEY", "PROJECT_ID", reports=False),
         anymail("sendgrid", "SendGrid", "API_KEY"),
         anymail("sparkpost", "SparkPost", "API_KEY"),
@@ -167,9 +170,9 @@ class NotThere(OSError):
 def mark(message: EmailMessage, provider: Provider, ref: str, kind: str) -> None:
     """Put our reference where `provider` hands it back, and the kind as a tag where there is room for one."""
     tags, metadata = list(given(message, "tags", [])), given(message, "metadata", {})
-    if provider.key == "resend":
+    if provider.key_in == "http":
         message.idempotency_key = ref  # type: ignore[attr-defined]
-    elif provider.key == "brevo":  # A UUID in the body, where Brevo looks for it.
+    elif provider.key_in == "message":  # Among the message's headers in the body, where Brevo looks for it.
         message.extra_headers.setdefault("idempotencyKey", ref)
     if provider.ref_in == "metadata":
         message.metadata = {**metadata, "ref": ref}  # type: ignore[attr-defined]

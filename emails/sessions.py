@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util.wait import wait_for_read
 
 USUAL = {"params", "data", "headers", "files", "auth"}  # What Anymail asks with.
+BUFFERED = 64 * 1024  # Bytes.
 IDLE = 5.0  # Seconds; a connection that rested longer may be closed by the other side just when it is used again.
 
 
@@ -94,9 +95,11 @@ class Session(requests.Session):
         prepared, body = self.prepare_once(method, url, parts)
         connection = self.connect(str(prepared.url), timeout)
         try:
-            http.client.HTTPConnection.request(
-                connection, method, prepared.path_url, body=body, headers=prepared.headers
-            )
+            # What the socket's buffers take is gone at once; a large attachment may take as long as an answer.
+            with DESK.left() if len(body or "") > BUFFERED else nullcontext():
+                http.client.HTTPConnection.request(
+                    connection, method, prepared.path_url, body=body, headers=prepared.headers
+                )
             with DESK.left():
                 answer = http.client.HTTPConnection.getresponse(connection)
                 content = answer.read()

