@@ -74,9 +74,8 @@ PROVIDERS = {
             ref_in="",
         ),
         anymail("amazon_ses", "Amazon SES"),
-        anymail(
-            "brevo", "Brevo", "API_KEY", key_in="message", key_hours=0.5
-        ),  # Brevo, "Idempotent requests": 30 minutes
+        # Brevo, "Idempotent requests": 30 minutes.
+        anymail("brevo", "Brevo", "API_KEY", key_in="message", key_hours=0.5),
         # MailerSend and Postal carry no metadata (Anymail raises AnymailUnsupportedFeature), but tags.
         anymail("mailersend", "MailerSend", "API_TOKEN", ref_in="tags"),
         anymail("mailgun", "Mailgun", "API_KEY"),
