@@ -34,6 +34,8 @@ screenshots: $(BIN)/.installed-dev ## The README's pictures (needs Chromium)
 lock: ## Compiles the hashed requirements (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	uv pip compile pyproject.toml --extra celery -c requirements.txt $(LOCK) -o requirements-celery.txt
+	for extra in amazon-ses postal resend sendgrid; do \
+	    uv pip compile pyproject.toml --extra $$extra -c requirements.txt $(LOCK) -o requirements-$$extra.txt || exit 1; done
 	uv pip compile --group dev -c requirements.txt $(LOCK) -o requirements-dev.txt
 LOCK = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 

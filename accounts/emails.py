@@ -37,13 +37,19 @@ ACCOUNT_UPDATED = account_email(
     on=False,
 )
 EMAIL_CHANGED = account_email(
-    "email_changed", _("Address changed"), _("The address changes: to the old one and to the new one."), required=True
+    "email_changed",
+    _("Address changed"),
+    _("The address changes: to the old one and to the new one."),
+    required=True,
+    security=True,
 )
-PASSWORD_CHANGED = account_email("password_changed", _("Password changed"), _("A password is set, changed or removed."))
+PASSWORD_CHANGED = account_email(
+    "password_changed", _("Password changed"), _("A password is set, changed or removed."), security=True
+)
 DEACTIVATED = account_email("deactivated", _("Deactivated"), _("An account is deactivated."))
 REACTIVATED = account_email("reactivated", _("Reactivated"), _("An account is active again."))
 ACCESS_CHANGED = account_email(
-    "access_changed", _("Access changed"), _("Staff or superuser status, groups or permissions change.")
+    "access_changed", _("Access changed"), _("Staff or superuser status, groups or permissions change."), security=True
 )
 DELETION_NOTICE = account_email("deletion_notice", _("Deletion notice"), _("An account is about to be deleted."))
 ACCOUNT_DELETED = account_email("account_deleted", _("Account deleted"), _("An account has been deleted."))

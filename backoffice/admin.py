@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +12,9 @@ class BackofficeAdminSite(admin.AdminSite):
     index_title = _("People and what they are told")
     first = ("accounts", "emails")  # What staff come for stands before Django's own apps.
     site_url = None  # There is no site beside the admin.
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().each_context(request), "email_redirect": settings.EMAILS["REDIRECT_TO"]}
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         apps = super().get_app_list(request, app_label)

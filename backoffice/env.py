@@ -115,6 +115,13 @@ class Env:
             raise malformed(name, "an absolute URL without a path", example)
         return value.rstrip("/")
 
+    def address(self, name: str) -> str:
+        """A bare email address, or "" where none is set."""
+        value = self.get(name).strip()
+        if value and not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", value):
+            raise malformed(name, "one email address without a name, or nothing", "staging@example.com")
+        return value
+
     def sender(self, name: str, *, default: str | None) -> str:
         """An address that mail can come from, with or without a name."""
         example = "Backoffice <backoffice@example.com>"

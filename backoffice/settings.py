@@ -125,16 +125,14 @@ STORAGES: dict[str, Any] = {
 }
 
 # Email ---------------------------------------------------------------------------------------------------------------
-PROVIDER = PROVIDERS[
-    env.choice(
-        "EMAIL_PROVIDER",
-        # The console only prints, so it counts as a provider on a developer's machine alone.
-        [key for key in PROVIDERS if DEBUG or key != "console"],
-        default="console" if DEBUG else None,
-    )
-]
-for variable in PROVIDER.required:
-    env.text(variable, shape=f"{PROVIDER.label} can't send without it", example=PROVIDER.example(variable))
+# What is wrong with a provider is told by the checks (emails/checks.py), which know where its values are found.
+PROVIDER = env.text(
+    "EMAIL_PROVIDER",
+    default="console" if DEBUG else None,
+    shape=f"one of {', '.join(key for key in PROVIDERS if key != 'console')}",
+    example="postmark",
+).lower()
+FALLBACK_PROVIDER = env.text("EMAIL_FALLBACK_PROVIDER", default="").lower()
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="Backoffice <backoffice@localhost>" if DEBUG else None)
 SERVER_EMAIL = env.sender("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
 EMAIL_TIMEOUT_SECONDS = env.integer("EMAIL_TIMEOUT", default=30, most=600)
@@ -144,7 +142,7 @@ ANYMAIL: dict[str, Any] = {
     **env.prefixed(tuple(provider.prefix for provider in PROVIDERS.values() if provider.prefix)),
 }
 SMTP_OPTIONS = {
-    "host": env.text("EMAIL_HOST", default="localhost"),
+    "host": env.text("EMAIL_HOST", default=""),
     "port": env.integer("EMAIL_PORT", default=25, most=65535),
     "username": env.text("EMAIL_HOST_USER", default=""),
     "password": env.text("EMAIL_HOST_PASSWORD", default=""),
@@ -155,8 +153,12 @@ SMTP_OPTIONS = {
 if SMTP_OPTIONS["use_tls"] and SMTP_OPTIONS["use_ssl"]:
     raise malformed("EMAIL_USE_TLS", "false where EMAIL_USE_SSL is true (choose one)", "false")
 EMAILS: dict[str, Any] = {
-    "PROVIDER": PROVIDER.key,
-    "OPTIONS": SMTP_OPTIONS if PROVIDER.key == "smtp" else {},
+    "PROVIDER": PROVIDER,
+    "FALLBACK": FALLBACK_PROVIDER,
+    "OPTIONS": SMTP_OPTIONS,
+    # For staging: everything goes to this address instead.
+    "REDIRECT_TO": env.address("EMAIL_REDIRECT_TO"),
+    "REDIRECT_CONFIRMED": env.boolean("EMAIL_REDIRECT_CONFIRMED", default=False),
     "CONCURRENCY": env.integer("EMAIL_CONCURRENCY", default=8, most=256),
     "RATE_LIMIT": env.number("EMAIL_RATE_LIMIT", default=None, least=0.01, most=10_000),
     "MAX_ATTEMPTS": env.integer("EMAIL_MAX_ATTEMPTS", default=12, most=100),

@@ -11,7 +11,8 @@ class EmailsConfig(AppConfig):
     verbose_name = _("Emails")
 
     def ready(self) -> None:
-        from emails.models import EmailKindSwitch, EmailLog, guard  # apps have to be loaded first
+        from emails import checks  # noqa: F401 - registers them; apps have to be loaded first
+        from emails.models import EmailKindSwitch, EmailLog, guard
 
         def complete(using: str, **kwargs: Any) -> None:
             """What every migration leaves complete: a switch for each kind, and the guard over the states."""

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_noop
 
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import Provider
+from emails.routes import due_for
+from emails.suppression import leave_out
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +33,19 @@ class Claims:
         """Whether one of them may be what kills workers, so that nothing else is to be held beside it."""
         return any(email.rescues for email in self.emails)
 
+    def any_due(self) -> bool:
+        return EmailLog.objects.due().filter(due_for(self.provider)).exists()
+
     def take(self, limit: int, now: datetime) -> None:
         """Claim up to `limit` due messages; `now` is the database's time."""
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
             safe: list[EmailLog] = []
             unsafe: list[EmailLog] = []
-            for email in EmailLog.objects.claim(limit, self.lease):
+            for email in EmailLog.objects.claim(limit, self.lease, due_for(self.provider)):
                 (safe if self.is_safe(email, now) else unsafe).append(email)
             self.hold(unsafe, now)
-        EmailLog.objects.address(safe)
+            EmailLog.objects.address(safe)
+            safe = leave_out(safe, now)
         self.emails.extend(safe)
 
     def is_safe(self, email: EmailLog, now: datetime) -> bool:

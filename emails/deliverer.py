@@ -5,26 +5,30 @@ import threading
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
+from emails import providers
 from emails.delivery import Drain
 from emails.models import EmailLog
+from emails.providers import Provider
 from emails.sending import kept_senders
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
 
 REST = 1.0  # Seconds until it looks for due messages without being woken: what is to be retried wakes nobody.
-_running: "Deliverer | None" = None
+_running: "set[Deliverer]" = set()
 
 
 class Deliverer(threading.Thread):
-    def __init__(self) -> None:
-        super().__init__(name="deliverer", daemon=True)
+    """One provider's; where there is a fallback, it has one of its own."""
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(name=f"deliverer-{provider.key}", daemon=True)
+        self.provider = provider
         self.stopping = threading.Event()
         self.drain: Drain | None = None
 
     def run(self) -> None:
-        global _running
-        _running = self
+        _running.add(self)
         while not self.stopping.is_set():
             try:
                 self.deliver()
@@ -34,11 +38,11 @@ class Deliverer(threading.Thread):
             except Exception as error:
                 logger.error("delivery.failed error=%s", frames(error))
                 self.pause()
-        _running = None
+        _running.discard(self)
         connections.close_all()
 
     def deliver(self) -> None:
-        with Drain(kept_senders()) as self.drain:
+        with Drain(kept_senders(self.provider), self.provider) as self.drain:
             while not self.stopping.is_set():
                 self.drain.run(until=float("inf"))
                 self.drain.gather(REST)
@@ -61,7 +65,11 @@ class Deliverer(threading.Thread):
 
 def wake() -> bool:
     """Wake the deliverer of this process; False where there is none, so that the caller has to deliver."""
-    if _running is None:
-        return False
-    _running.wake()
-    return True
+    for deliverer in tuple(_running):
+        deliverer.wake()
+    return bool(_running)
+
+
+def deliverers() -> list[Deliverer]:
+    """One for each provider in use, not started yet."""
+    return [Deliverer(provider) for provider in providers.in_use()]

@@ -22,6 +22,7 @@ from emails.gate import Gate
 from emails.models import EmailLog, State
 from emails.outcomes import Outcome
 from emails.payload import has_attachments
+from emails.providers import Provider
 from emails.sending import Ended, Senders, kept_senders
 from emails.settling import write
 from emails.verdicts import Verdict
@@ -37,10 +38,10 @@ LINGER = 60.0  # Seconds that a drain may go on beside a call that hangs, after 
 class Drain:
     """One worker's turn at the queue, or all its life: it works until nothing is due, its time is over, or `stop`."""
 
-    def __init__(self, senders: Senders) -> None:
+    def __init__(self, senders: Senders, provider: Provider) -> None:
         self.concurrency: int = settings.EMAILS["CONCURRENCY"]
         self.lease: timedelta = settings.EMAILS["LEASE"]
-        self.provider = providers.active()
+        self.provider = provider
         self.gate = Gate(self.provider, self.lease)
         self.using = EmailLog.objects.db
         self.senders = senders
@@ -114,7 +115,7 @@ class Drain:
             self.ended.append(answer)
 
     def claim(self) -> None:
-        if self.gate.on_trial and (self.flying or self.claims or not EmailLog.objects.due().exists()):
+        if self.gate.on_trial and (self.flying or self.claims or not self.claims.any_due()):
             return  # The one that tries is on its way, or there is none.
         if self.claims.suspect or any(email.rescues for email in self.on_its_way):
             return
@@ -242,6 +243,8 @@ class Drain:
 
 def drain(seconds: float) -> tuple[int, bool]:
     """Send due messages for about `seconds`; returns how many attempts were settled, and whether more are due."""
-    with Drain(kept_senders()) as running:
-        settled = running.run(until=time.monotonic() + seconds)
+    settled, until = 0, time.monotonic() + seconds
+    for provider in providers.in_use():
+        with Drain(kept_senders(provider), provider) as running:
+            settled += running.run(until)
     return settled, EmailLog.objects.due().exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
-from emails.providers import domain_of
+from emails.marks import domain_of
 
 
 def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessage:
@@ -18,10 +18,6 @@ def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessag
     """
     render = message.message
     given = {name.lower() for name in message.extra_headers}
-    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
-    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
-    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
-    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
     message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
     frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
 

@@ -19,6 +19,7 @@ class EmailKind:
     on_doubt: str = "hold"
     # A server's error (500, 502, 504) usually means that nothing was sent, and it is tried again; not so with these.
     never_twice: bool = False
+    security: bool = False  # Guards the account: goes also to who has reported our mail as spam.
     templates: str = ""  # The folder of <key>.txt and <key>.html.
 
 

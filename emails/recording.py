@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from email.utils import getaddresses
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +9,13 @@ from django.core.mail import EmailMessage
 from django.db import DatabaseError, connections, router, transaction
 
 from emails import tasks
+from emails.addresses import bare
 from emails.cause import Cause, Recorded, current
 from emails.facts import Facts
-from emails.models import EmailAttachment, EmailLog, EmailRecipient, State
+from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.payload import Payload, dump
 from emails.rows import inserting
+from emails.suppression import bars, nobody_left, words
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +27,29 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     where the database refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
     """
     payloads = [dump(message) for message in messages]
+    reached = [addressed(message) for message in messages]
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using):
         emails = [row(message, payload, current()) for message, payload in zip(messages, payloads, strict=True)]
+        barred = Suppression.among({recipient.address for to in reached for recipient in to})
+        if barred:
+            for email, to in zip(emails, reached, strict=True):
+                leave_out(email, to, barred)
         inserting(EmailLog, using, "run_at")(emails)
         recipients: list[EmailRecipient] = []
         attachments: list[EmailAttachment] = []
-        for email, message, payload in zip(emails, messages, payloads, strict=True):
-            recipients += (to := addressed(email, message))
+        for email, to, message, payload in zip(emails, reached, messages, payloads, strict=True):
+            for recipient in to:
+                recipient.email_id = email.pk
+            recipients += to
             attachments += attached(email, payload)
             message.email_log = email  # type: ignore[attr-defined]
             note(email, [recipient.formatted for recipient in to], using)
         inserting(EmailRecipient, using)(recipients)
         if attachments:
             inserting(EmailAttachment, using)(attachments)
-        wake_on_commit(using)
+        if any(email.state == State.QUEUED for email in emails):
+            wake_on_commit(using)
     return emails
 
 
@@ -141,18 +150,22 @@ def row(message: EmailMessage, payload: Payload, cause: Cause) -> EmailLog:
     )
 
 
-def addressed(email: EmailLog, message: EmailMessage) -> list[EmailRecipient]:
+def addressed(message: EmailMessage) -> list[EmailRecipient]:
     return [
-        EmailRecipient(email=email, field=field, formatted=str(value), address=bare(str(value)))
+        EmailRecipient(field=field, formatted=str(value), address=bare(str(value)))
         for field in ("to", "cc", "bcc")
         for value in getattr(message, field)
         if value
     ]
 
 
-def bare(formatted: str) -> str:
-    """The address alone, as it is looked up."""
-    return getaddresses([formatted])[0][1].lower()[:320]
+def leave_out(email: EmailLog, to: Sequence[EmailRecipient], barred: dict[str, str]) -> None:
+    """Mark recipients that are suppressed; the message as well, where nobody is left whom it is addressed to."""
+    for recipient in to:
+        recipient.suppressed = bars(barred.get(recipient.address), email.kind)
+    reasons = [barred[recipient.address] for recipient in to if recipient.suppressed]
+    if reasons and nobody_left(to):
+        email.state, email.error = State.SUPPRESSED, words(reasons)
 
 
 def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:

@@ -5,6 +5,7 @@ import logging
 from django.db import router, transaction
 from django.utils.translation import gettext_noop
 
+from emails.fates import write as write_fates
 from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import PROVIDERS
@@ -31,10 +32,13 @@ def rescue(state: State) -> int:
     with transaction.atomic(using=using, durable=True):
         stale = EmailLog.objects.using(using).lock_stale(state)
         fates = [(email, *fate(email)) for email in stale]
-        columns = ("state", "error", "doubtful", "rescues", "lease_until")
+        columns = ("state", "error", "doubtful", "uncertain", "rescues", "lease_until")
         updating(EmailLog, using, columns)(
             [
-                (email.pk, to, reason, email.doubtful or reason == SAFE_REASON, email.rescues + 1, None)
+                (
+                    *(email.pk, to, reason, email.doubtful or reason == SAFE_REASON),
+                    *(email.uncertain or state == State.SENDING, email.rescues + 1, None),
+                )
                 for email, to, reason in fates
             ]
         )
@@ -44,6 +48,8 @@ def rescue(state: State) -> int:
                 for email, to, reason in fates
             ]
         )
+        if state == State.SENDING:  # A report may have been quicker than this, and knows what became of it.
+            write_fates([email.pk for email in stale])
     for email, to, _ in fates:
         logger.warning("email.rescued id=%s from=%s to=%s", email.pk, state, to)
     return len(fates)

@@ -10,14 +10,15 @@ from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from anymail.exceptions import AnymailError
+from anymail.exceptions import AnymailError, AnymailUnsupportedFeature
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from emails import outcomes, providers
+from emails import connections, envelope, outcomes, providers
 from emails.frozen import freeze
+from emails.marks import mark
 from emails.models import EmailLog
 from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, has_attachments, load
@@ -83,20 +84,22 @@ class Senders:
             self.work.put(None)
 
 
-_kept: tuple[Any, Senders] | None = None
+_kept: dict[str, tuple[Any, Senders]] = {}
 _keeping = threading.Lock()
 
 
-def kept_senders() -> Senders:
+def kept_senders(provider: Provider) -> Senders:
     """This process's senders, kept from drain to drain: a new TLS session costs twenty times what a message does."""
-    global _kept
     made_for = (os.getpid(), settings.EMAILS, settings.ANYMAIL)  # A fork has no threads; tests change the settings.
     with _keeping:
-        if _kept is None or any(old is not new and old != new for old, new in zip(_kept[0], made_for, strict=True)):
-            if _kept is not None:
-                _kept[1].stop()
-            _kept = (made_for, Senders(settings.EMAILS["CONCURRENCY"]))
-        return _kept[1]
+        for key in _kept.keys() - {known.key for known in (provider, *providers.in_use())}:
+            _kept.pop(key)[1].stop()
+        kept = _kept.get(provider.key)
+        if kept is None or any(old is not new and old != new for old, new in zip(kept[0], made_for, strict=True)):
+            if kept is not None:
+                kept[1].stop()
+            kept = _kept[provider.key] = (made_for, Senders(settings.EMAILS["CONCURRENCY"]))
+        return kept[1]
 
 
 class Sender:
@@ -114,14 +117,18 @@ class Sender:
             with nullcontext() if provider.by_session else DESK.left():
                 connection = self.connection(provider)
                 if trial:
-                    providers.call_on(connection)
-                sent = connection.send_messages([message])
-            return outcomes.of_answer(message, sent)
+                    connections.call_on(connection)
+                try:
+                    sent = connection.send_messages([message])
+                except AnymailUnsupportedFeature:  # Before anything left. What is ours yields first.
+                    message = outgoing(email, provider, marked=False)
+                    sent = connection.send_messages([message])
+            return envelope.as_addressed(outcomes.of_answer(message, sent), email)
         except Exception as error:
             self.discard(provider)
             if not isinstance(error, ANTICIPATED):
                 logger.error("email.unexpected_error id=%s error=%s", email.pk, frames(error))
-            return outcomes.of_error(message, error)
+            return envelope.as_addressed(outcomes.of_error(message, error), email)
         finally:
             self.rested_at = time.monotonic()
 
@@ -130,7 +137,7 @@ class Sender:
             self.close()
         connection = self.connections.get(provider.key)
         if connection is None:
-            connection = providers.connection(provider)
+            connection = connections.connection(provider)
             connection.open()
             self.connections[provider.key] = connection
         return connection
@@ -159,10 +166,12 @@ def close(closing: Callable[[], None]) -> None:
         closing()
 
 
-def outgoing(email: EmailLog, provider: Provider) -> EmailMessage:
+def outgoing(email: EmailLog, provider: Provider, *, marked: bool = True) -> EmailMessage:
     """The message as the provider gets it, our reference aboard: the same bytes at every attempt."""
     attached = email.attachments.all() if has_attachments(email.payload) else ()
     attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in attached]
     message = load(Payload(email.payload, email.text, email.html, attachments))
-    providers.mark(message, provider, str(email.ref), email.kind)
+    if marked:
+        mark(message, provider, str(email.ref), email.kind)
+    envelope.address(message, {recipient.address for recipient in email.reached if recipient.suppressed})
     return freeze(message, str(email.ref), email.created_at)

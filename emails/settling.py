@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import router
 
+from emails import fates, providers, tracking
 from emails.kinds import KINDS
 from emails.models import Delivery, EmailEvent, EmailLog, EmailRecipient, State
 from emails.models.log import within
@@ -16,6 +17,7 @@ from emails.outcomes import Outcome
 from emails.providers import PROVIDERS
 from emails.rows import inserting, updating
 from emails.sending import Ended
+from emails.signals import announce, email_failed, email_sent
 from emails.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
@@ -29,8 +31,12 @@ SETTLED = {
     Verdict.CANCELLED: State.CANCELLED,
     Verdict.MISMATCH: State.IN_DOUBT,
 }
-COLUMNS = ("state", "error_class", "error", "message_id", "attempts", "doubtful", "sent_at", "run_at", "lease_until")
+COLUMNS = (
+    *("state", "error_class", "error", "message_id", "attempts", "doubtful", "uncertain", "sent_at", "run_at"),
+    "lease_until",
+)
 HELD = within(State.SENDING, State.IN_DOUBT)
+REFUSALS = {"rejected": Delivery.REJECTED, "invalid": Delivery.REJECTED, "failed": Delivery.FAILED}
 
 
 def write(ended: Sequence[Ended], now: datetime) -> int:
@@ -40,41 +46,73 @@ def write(ended: Sequence[Ended], now: datetime) -> int:
     the row bears the attempt's token. `now` is the database's time.
     """
     using = router.db_for_write(EmailLog)
-    rows, states = [], {}
+    states: dict[int, State] = {}
+    rows = []
     for email, outcome in ended:
         state, columns = ending(email, outcome, now)
         states[email.pk] = state
-        rows.append(
-            (
-                email.pk,
-                email.attempt_token,
-                state,
-                outcome.error_class,
-                columns.get("error", outcome.error),
-                outcome.message_id,
-                columns.get("attempts", email.attempts),
-                columns.get("doubtful", False),
-                now if state == State.SENT else None,
-                columns.get("run_at"),
-                None,
-            )
-        )
+        rows.append(as_row(email, outcome, state, columns, now))
     update = updating(EmailLog, using, COLUMNS, keep=("sent_at", "run_at"), match=("attempt_token",), where=HELD)
-    ours = update(rows)
-    events, recipients = [], []
-    for email, outcome in ended:
-        if email.pk not in ours:
+    written = update(rows)
+    ours = [(email, outcome) for email, outcome in ended if email.pk in written]
+    for email, _ in ended:
+        if email.pk not in written:
             logger.warning("email.lost_lease id=%s", email.pk)
-            continue
+    note(ours, states, now, using)
+    return len(ours)
+
+
+def as_row(email: EmailLog, outcome: Outcome, state: State, columns: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    return (
+        email.pk,
+        email.attempt_token,
+        state,
+        outcome.error_class,
+        columns.get("error", outcome.error),
+        outcome.message_id,
+        columns.get("attempts", email.attempts),
+        columns.get("doubtful", False),
+        email.uncertain or outcome.perhaps_sent or outcome.verdict is Verdict.AMBIGUOUS,
+        now if state == State.SENT else None,
+        columns.get("run_at"),
+        None,
+    )
+
+
+def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: str) -> None:
+    """What is written beside the rows: timelines, what was told of recipients, what webhooks told before."""
+    events, ids, reported = [], [], set()
+    for email, outcome in ours:
         state = states[email.pk]
-        events.append(EmailEvent.of_attempt(email, state, {"error": outcome.error, "attempt": email.attempts}, now))
-        recipients += told(email, outcome, now)
+        redirected = settings.EMAILS["REDIRECT_TO"] if outcome.asked else ""
+        detail = {"error": outcome.error, "attempt": email.attempts, "redirected": redirected}
+        events.append(EmailEvent.of_attempt(email, state, detail, now))
+        of_recipients = told(email, outcome)
+        ids += [(pk, message_id) for pk, message_id, _ in of_recipients]
+        refusals = [(pk, status) for pk, _, status in of_recipients if status in REFUSALS]
+        events += [refused(email, pk, REFUSALS[status], now) for pk, status in refusals]
+        if refusals or (state != State.SENT and PROVIDERS[email.provider].reports):
+            reported.add(email.pk)
         if outcome.verdict is Verdict.MISMATCH:
             logger.error("email.key_mismatch id=%s provider=%s", email.pk, email.provider)
         logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
     inserting(EmailEvent, using)(events)
-    updating(EmailRecipient, using, ("message_id", "delivery", "delivery_at"))(recipients)
-    return len(ours)
+    updating(EmailRecipient, using, ("message_id",))(ids)
+    sent = {email.pk: outcome.message_id for email, outcome in ours if states[email.pk] == State.SENT}
+    failed = [email.pk for email, _ in ours if states[email.pk] in {State.FAILED, State.SUPPRESSED}]
+    if reported:  # It may have been accepted after all, whatever was answered.
+        fates.write(reported)
+    for provider in {email.provider for email, _ in ours if email.pk in sent and PROVIDERS[email.provider].receives}:
+        tracking.adopt(provider, {message_id for message_id in sent.values() if message_id})
+    announce(email_sent, {pk: {} for pk in sent}, using)
+    announce(email_failed, {pk: {} for pk in failed}, using)
+
+
+def refused(email: EmailLog, recipient: int, delivery: Delivery, now: datetime) -> EmailEvent:
+    """The provider's answer said so of one recipient; it counts as its report."""
+    event = EmailEvent.of_attempt(email, delivery, {}, now)
+    event.recipient_id, event.reported, event.dedupe_key = recipient, True, f"{event.dedupe_key}:{recipient}"
+    return event
 
 
 def ending(email: EmailLog, outcome: Outcome, now: datetime) -> tuple[State, dict[str, Any]]:
@@ -107,21 +145,18 @@ def pause(email: EmailLog, verdict: Verdict, outcome: Outcome, now: datetime) ->
     asked = timedelta(seconds=outcome.retry_after or 0)
     if verdict is Verdict.THROTTLED:
         return max(asked, timedelta(seconds=1))
+    if verdict in UNTRIED and not email.uncertain and providers.fallback():
+        return timedelta(seconds=1)  # The other provider can have it; where that one fails too, its lane waits.
     most = min(BACK_OFF_MOST, BACK_OFF * 2 ** min(max(email.attempts - 1, 0), 10))
     if verdict in UNTRIED:
         most = min(BACK_OFF_MOST, max(BACK_OFF, (now - email.created_at) / 2))
     return max(asked, timedelta(seconds=max(1.0, random.uniform(0, most.total_seconds()))))  # noqa: S311
 
 
-def told(email: EmailLog, outcome: Outcome, now: datetime) -> list[tuple[Any, ...]]:
-    """What the provider said of the recipients, as rows to write: (pk, message id, delivery, when)."""
-    rows = []
-    for recipient in email.reached:
-        if recipient.address in outcome.recipients:
-            message_id, status = outcome.recipients[recipient.address]
-            refused = status in {"rejected", "invalid", "failed"}
-            delivery = recipient.delivery
-            if refused:
-                delivery = Delivery.FAILED if status == "failed" else Delivery.REJECTED
-            rows.append((recipient.pk, message_id, delivery, now if refused else recipient.delivery_at))
-    return rows
+def told(email: EmailLog, outcome: Outcome) -> list[tuple[int, str, str]]:
+    """What the provider said of the recipients: (primary key, its message id, its word)."""
+    return [
+        (recipient.pk, *outcome.recipients[recipient.address])
+        for recipient in email.reached
+        if recipient.address in outcome.recipients and not recipient.suppressed
+    ]

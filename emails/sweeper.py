@@ -5,8 +5,8 @@ import time
 
 from django.core.management import CommandError, call_command
 
-from emails import providers, rescue, tasks
-from emails.models import EmailLog, Lane
+from emails import providers, rescue, tasks, tracking
+from emails.models import EmailLog, Lane, Worker
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,12 @@ def turn() -> None:
     """One round. Any number of workers may take their turns at once; an error costs one turn, not the thread."""
     try:
         rescue.sweep()
-        waiting = EmailLog.objects.none() if Lane.look(providers.active().key).closed else EmailLog.objects.due()
+        Worker.beat()
+        in_use = providers.in_use()
+        for provider in in_use:
+            tracking.adopt(provider.key)
+        closed = all(Lane.look(provider.key).closed for provider in in_use)
+        waiting = EmailLog.objects.none() if closed else EmailLog.objects.due()
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.
         for _ in range(-(-waiting[: WAKES * 100].count() // 100)):
             tasks.deliver.enqueue()
@@ -37,11 +42,13 @@ def turn() -> None:
 
 
 def tidy() -> None:
-    """Once a day, and when the worker starts: forget the records of finished tasks."""
+    """Once a day, and when the worker starts: forget finished tasks, dead workers, and reports of others' mail."""
     global _tidied_at
     if time.monotonic() - _tidied_at < TIDY:
         return
     _tidied_at = time.monotonic()
+    Worker.forget_dead()
+    tracking.forget_orphans()
     try:
         call_command("prune_db_task_results", queue_name="*", min_age_days=1, verbosity=0)
     except CommandError:  # Another task engine keeps its own records.

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import User
 from emails import tasks
 from tests.esp import LoopbackESP
-from tests.sink import SMTPSink
+from tests.sink import SMTPSink, free_port
 
 Commit = Callable[[], AbstractContextManager[Any]]
 
@@ -65,3 +65,9 @@ def sink(settings: Any) -> Iterator[SMTPSink]:
         options = {"host": "127.0.0.1", "port": server.port, "timeout": 3}
         settings.EMAILS = {**settings.EMAILS, "PROVIDER": "smtp", "OPTIONS": options}
         yield server
+
+
+@pytest.fixture
+def port() -> int:
+    """A port on which nobody listens."""
+    return free_port()

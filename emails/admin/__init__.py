@@ -1,5 +1,7 @@
 from emails.admin.control import LaneAdmin
+from emails.admin.health import HealthAdmin
 from emails.admin.kinds import EmailKindSwitchAdmin
 from emails.admin.log import EmailLogAdmin
+from emails.admin.suppression import SuppressionAdmin
 
-__all__ = ["EmailKindSwitchAdmin", "EmailLogAdmin", "LaneAdmin"]
+__all__ = ["EmailKindSwitchAdmin", "EmailLogAdmin", "HealthAdmin", "LaneAdmin", "SuppressionAdmin"]

@@ -10,11 +10,37 @@ from django.core.exceptions import FieldDoesNotExist
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from emails import providers
 from emails.admin.display import absolute, badge, provider_label, span
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import PROVIDERS
 
+# What the provider reported, as entries of the timeline.
+REPORTED = {
+    "queued": gettext_lazy("Taken by the provider"),
+    "sent": gettext_lazy("On its way"),
+    "deferred": gettext_lazy("Deferred"),
+    "delivered": gettext_lazy("Delivered"),
+    "bounced": gettext_lazy("Bounced"),
+    "rejected": gettext_lazy("Rejected"),
+    "failed": gettext_lazy("Failed at the provider"),
+    "opened": gettext_lazy("Opened"),
+    "clicked": gettext_lazy("Link clicked"),
+    "complained": gettext_lazy("Reported as spam"),
+    "unsubscribed": gettext_lazy("Unsubscribed"),
+    "subscribed": gettext_lazy("Subscribed"),
+    "autoresponded": gettext_lazy("Answered automatically"),
+}
+DELIVERED = {
+    "deferred": gettext_lazy("%(provider)s could not deliver it yet, and goes on trying."),
+    "delivered": gettext_lazy("Delivered: the recipient's mail server has taken it."),
+    "bounced": gettext_lazy("Bounced: the recipient's mail server did not take it."),
+    "rejected": gettext_lazy("Rejected: %(provider)s does not send to this address."),
+    "failed": gettext_lazy("%(provider)s could not send it."),
+    "complained": gettext_lazy("Delivered, and reported as spam by its recipient."),
+}
 STUCK = 120.0  # Seconds that a message may wait before the page asks whether a worker runs.
 
 
@@ -27,7 +53,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "state_line": state,
         "advice": advice,
         "recipients": list(email.recipients.all()),
-        "provider": provider_label(email.provider, _("the provider")),
+        "provider": went_through(email),
         "person_url": person_url(email),
         "changes": [
             {"field": field_label(name), "old": shown(old), "new": shown(new)}
@@ -39,6 +65,13 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "headers": headers(email) if bodies else [],
         "resends": list(email.resends.only("pk")),
     }
+
+
+def went_through(email: EmailLog) -> str:
+    """The provider that has it, and whether that is the one that stands in for the first."""
+    name = provider_label(email.provider, _("the provider"))
+    second = providers.fallback()
+    return _("%s (fallback)") % name if second is not None and second.key == email.provider else name
 
 
 def in_words(email: EmailLog) -> tuple[str, str]:
@@ -55,8 +88,10 @@ def in_words(email: EmailLog) -> tuple[str, str]:
             took = span(((email.sent_at or email.created_at) - email.created_at).total_seconds())
             words = _("Accepted by %(provider)s %(time)s after it was recorded.") % {"provider": provider, "time": took}
             reports = email.provider not in PROVIDERS or PROVIDERS[email.provider].reports
+            if email.delivery:
+                return DELIVERED[email.delivery] % {"provider": provider}, told(email)
             silent = _("There is no delivery report yet.") if reports else _("This provider reports no deliveries.")
-            return words, "" if email.delivery else silent
+            return words, silent
         case State.RETRYING:
             words = _("Not sent yet: attempt %(n)d of %(most)d failed. The next one is due at %(time)s.") % {
                 "n": email.attempts,
@@ -81,7 +116,9 @@ def in_words(email: EmailLog) -> tuple[str, str]:
 def timeline(email: EmailLog) -> list[dict[str, Any]]:
     """Everything that happened, oldest first, each entry with the time since the one before it."""
     entries: list[tuple[datetime, str, str]] = [(email.created_at, _("Recorded"), email.cause)]
-    entries += [(event.occurred_at, event_label(event.type), note_of(event)) for event in email.events.all()]
+    events = email.events.select_related("recipient")
+    several = email.recipients.count() > 1
+    entries += [(event.occurred_at, event_label(event), note_of(event, several)) for event in events]
     entries.sort(key=lambda entry: entry[0])
     previous: datetime | None = None
     shown = []
@@ -92,21 +129,34 @@ def timeline(email: EmailLog) -> list[dict[str, Any]]:
     return shown
 
 
-def note_of(event: EmailEvent) -> str:
-    """What an entry says beside its name: who did it, and why."""
-    words = [event.detail.get("by", ""), _(event.detail["error"]) if event.detail.get("error") else ""]
+def note_of(event: EmailEvent, several: bool) -> str:
+    """What an entry says beside its name: who did it and why, or which recipient it is about."""
+    detail = event.detail
+    words = [detail.get("by", ""), _(detail["error"]) if detail.get("error") else "", detail.get("link", "")]
+    if detail.get("redirected"):
+        words.append(_("redirected to %s") % detail["redirected"])
+    if several and event.recipient is not None:
+        words.insert(0, event.recipient.address)
     return ": ".join(word for word in words if word)
 
 
-def event_label(type: str) -> str:
+def told(email: EmailLog) -> str:
+    """The words of the report that decided what became of it."""
+    event = email.events.filter(type=email.delivery, reported=True).last()
+    return str(event.detail.get("error", "")) if event else ""
+
+
+def event_label(event: EmailEvent) -> str:
+    if event.reported:
+        return str(REPORTED.get(event.type, event.type.replace("_", " ").capitalize()))
     known = {
         "rescued": _("Rescued from a stopped worker"),
         "hurried": _("To be tried at once"),
         "sent_again": _("Sent again"),
     }
-    if type in known:
-        return known[type]
-    return str(State(type).label) if type in State.values else type.replace("_", " ").capitalize()
+    if event.type in known:
+        return known[event.type]
+    return str(State(event.type).label) if event.type in State.values else event.type.replace("_", " ").capitalize()
 
 
 def headers(email: EmailLog) -> list[tuple[str, str]]:

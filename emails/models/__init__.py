@@ -2,13 +2,15 @@
 
 from emails.models.attachment import EmailAttachment
 from emails.models.event import EmailEvent
-from emails.models.lane import Lane
+from emails.models.lane import Health, Lane
 from emails.models.log import EmailLog
 from emails.models.pause import Pause
 from emails.models.permit import Permit
 from emails.models.recipient import Delivery, EmailRecipient
 from emails.models.state import State
+from emails.models.suppression import Suppression
 from emails.models.switch import EmailKindSwitch
+from emails.models.worker import Worker
 
 __all__ = [
     "Delivery",
@@ -17,8 +19,11 @@ __all__ = [
     "EmailKindSwitch",
     "EmailLog",
     "EmailRecipient",
+    "Health",
     "Lane",
     "Pause",
     "Permit",
     "State",
+    "Suppression",
+    "Worker",
 ]

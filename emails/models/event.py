@@ -21,6 +21,8 @@ class EmailEvent(models.Model):
     recorded_at = models.DateTimeField(default=timezone.now)
     provider = models.CharField(max_length=20, blank=True)
     event_id = models.CharField(max_length=255, blank=True)
+    message_id = models.CharField(max_length=255, blank=True)  # The provider's, by which an orphan finds its message.
+    reported = models.BooleanField(default=False)  # By the provider; everything else is our own doing.
     dedupe_key = models.CharField(max_length=255, unique=True)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False)
     detail = models.JSONField(default=dict)
@@ -33,6 +35,8 @@ class EmailEvent(models.Model):
             models.Index(
                 fields=["recipient"], name="emails_event_recipient", condition=models.Q(recipient__isnull=False)
             ),
+            models.Index(fields=["message_id"], name="emails_event_orphan", condition=models.Q(email__isnull=True)),
+            models.Index(fields=["recorded_at"], name="emails_event_waiting", condition=models.Q(email__isnull=True)),
             models.Index(fields=["actor"], name="emails_event_actor", condition=models.Q(actor__isnull=False)),
         ]
 

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils.translation import gettext_lazy as _
 
 from emails.models.pause import Pause
@@ -28,6 +28,7 @@ class Lane(models.Model):
     closed_at = models.DateTimeField(_("closed since"), null=True)
     probe_seconds = models.PositiveIntegerField(default=30)  # Until the next try after one that ended in doubt.
     last_success_at = models.DateTimeField(_("last success"), null=True)
+    last_webhook_at = models.DateTimeField(_("last report"), null=True)
     last_error_at = models.DateTimeField(_("last error"), null=True)
 
     now: datetime  # By the database's clock, where the lane was looked at by `look`.
@@ -105,7 +106,9 @@ class Lane(models.Model):
         """Close for `wait`; True where the lane was open before."""
         was_open = not self.on_trial
         self.reason = reason
-        self.closed_until = Now() + wait  # type: ignore[assignment]
+        # A wait that the provider has asked for may be longer.
+        asked = Coalesce("closed_until", Now(output_field=models.DateTimeField()))
+        self.closed_until = Greatest(asked, Now() + wait)  # type: ignore[assignment]
         self.closed_at = Now() if was_open else self.closed_at  # type: ignore[assignment]
         return was_open
 
@@ -115,3 +118,12 @@ class Lane(models.Model):
         lanes = type(self).objects.filter(pk=self.pk)
         lanes.filter(models.Q(closed_until=None) | models.Q(closed_until__lt=until)).update(closed_until=until)
         lanes.filter(reason="").update(reason=self.Reason.THROTTLED, error=error, closed_at=Now())
+
+
+class Health(Lane):
+    """The lanes once more, under the name by which the admin lists the page that tells how all of it does."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("email health")
+        verbose_name_plural = _("email health")

@@ -14,12 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from emails.kinds import label
 from emails.models.recipient import DELIVERY_TROUBLE, Delivery, EmailRecipient, Reached
 from emails.models.state import DUE, TROUBLE, State
+from emails.models.suppression import Suppression
 from emails.rows import updating
 
 # What a worker has to know of a message before it is the message's turn, and what it sends then.
 FACTS = (
     *("ref", "created_at", "kind", "state", "attempts", "attempt_token"),
-    *("provider", "first_tried_at", "doubtful", "rescues"),
+    *("provider", "first_tried_at", "doubtful", "uncertain", "rescues"),
 )
 CONTENT = ("text", "html", "payload")
 
@@ -58,15 +59,15 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         """Rows as lists need them: no text, HTML or payload is read."""
         return self.defer("text", "html", "payload")
 
-    def claim(self, limit: int, lease: timedelta) -> list["EmailLog"]:
+    def claim(self, limit: int, lease: timedelta, scope: models.Q | None = None) -> list["EmailLog"]:
         """Take up to `limit` due messages, oldest first, so that no other worker has them until `lease` is over.
 
-        To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE transaction is alone
-        with the database from its beginning. A message whose worker died before is taken alone: if it is what kills
-        workers, it must not drag others along.
+        Only those in `scope`. To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE
+        transaction is alone with the database from its beginning. A message whose worker died before is taken alone: if
+        it is what kills workers, it must not drag others along.
         """
         skip = connections[self.db].features.has_select_for_update_skip_locked
-        rows = self.due().only(*FACTS).select_for_update(skip_locked=skip)
+        rows = self.due().filter(scope or models.Q()).only(*FACTS).select_for_update(skip_locked=skip)
         due = list(rows.order_by("run_at", "pk")[:limit])
         due = list(takewhile(lambda email: not email.rescues, due)) or due[:1]
         token = uuid.uuid4()
@@ -103,6 +104,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         """Set `reached` and `addresses`, for which making a model of every recipient would be too slow."""
         by_pk: dict[int, list[Reached]] = {email.pk: [] for email in emails}
         rows = EmailRecipient.objects.using(self.db).filter(email__in=list(by_pk)).order_by("pk")
+        rows = rows.annotate(barred=Suppression.reason_of(models.OuterRef("address")))
         for email_pk, *values in rows.values_list("email_id", *Reached._fields):
             by_pk[email_pk].append(Reached(*values))
         for email in emails:
@@ -151,6 +153,8 @@ class EmailLog(models.Model):
     first_tried_at = models.DateTimeField(null=True)  # A provider's memory of our key begins here.
     # An earlier attempt may have left: only a key makes another one safe.
     doubtful = models.BooleanField(default=False)
+    # As doubtful, or a server's error may hide an acceptance: no other provider gets it.
+    uncertain = models.BooleanField(default=False)
     rescues = models.PositiveSmallIntegerField(default=0)  # How often its worker died while holding it.
     provider = models.CharField(_("provider"), max_length=20, blank=True)
     message_id = models.CharField(_("message id"), max_length=255, blank=True)
@@ -176,6 +180,11 @@ class EmailLog(models.Model):
         ]
         indexes = [
             models.Index(fields=["run_at", "id"], name="emails_log_due", condition=models.Q(state__in=DUE)),
+            models.Index(
+                fields=["run_at", "id"],
+                name="emails_log_uncertain",
+                condition=models.Q(state__in=DUE, uncertain=True),
+            ),
             models.Index(
                 fields=["lease_until"],
                 name="emails_log_leased",

@@ -25,8 +25,11 @@ class Reached(NamedTuple):
 
     pk: int
     address: str
+    field: str
     delivery: str
     delivery_at: datetime | None
+    suppressed: bool
+    barred: str | None  # Why the address is suppressed now.
 
 
 class EmailRecipient(models.Model):
@@ -44,6 +47,8 @@ class EmailRecipient(models.Model):
     message_id = models.CharField(max_length=255, blank=True)  # The provider's, which may differ per recipient.
     delivery = models.CharField(max_length=10, choices=Delivery, blank=True, default=Delivery.NONE)
     delivery_at = models.DateTimeField(null=True, blank=True)
+    suppressed = models.BooleanField(default=False)  # Left out, since the address is suppressed.
+    unsubscribed_at = models.DateTimeField(null=True, blank=True)
     first_opened_at = models.DateTimeField(null=True, blank=True)
     last_opened_at = models.DateTimeField(null=True, blank=True)
     open_count = models.PositiveIntegerField(default=0)

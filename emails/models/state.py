@@ -28,8 +28,10 @@ TRANSITIONS: dict[State, set[State]] = {
     State.CLAIMED: {
         *(State.SENDING, State.QUEUED, State.RETRYING, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
         *(State.FAILED, State.IN_DOUBT),  # The one that kills its workers; the one whose key has died.
+        State.SENT,  # Proved while it waits for another attempt.
     },
     State.SENDING: {State.SENT, State.RETRYING, State.FAILED, State.SUPPRESSED, State.CANCELLED, State.IN_DOUBT},
     # Resolved by a late answer of the same attempt, by the provider's report, or by staff.
     State.IN_DOUBT: {State.SENT, State.RETRYING, State.FAILED, State.SUPPRESSED, State.CANCELLED},
+    State.FAILED: {State.SENT},  # The provider's report proves that its error was none.
 }

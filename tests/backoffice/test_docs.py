@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from accounts.emails import ACCOUNT_EMAILS
+from emails.profile import Provider
 from emails.providers import PROVIDERS
+from tests import documents
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -16,7 +18,7 @@ SETTINGS = (ROOT / "backoffice" / "settings.py").read_text()
 
 def read_by_settings() -> set[str]:
     calls = re.findall(
-        r"""env\.(?:text|boolean|integer|number|names|choice|url|database|sender|time_zone|broker)\(\s*["']([A-Z_]+)["']""",
+        r"""env\.(?:text|boolean|integer|number|address|names|choice|url|database|sender|time_zone|broker)\(\s*["']([A-Z_]+)["']""",
         SETTINGS,
     )
     return {*calls, "ENV_FILE"}
@@ -46,12 +48,14 @@ def test_every_variable_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS.values()), ids=lambda provider: provider.key)
-def test_every_provider_is_documented(provider: object) -> None:
-    key, required = provider.key, provider.required  # type: ignore[attr-defined]
-    assert key in EXAMPLE
-    row = next(line for line in README.splitlines() if line.startswith(f"| `{key}` |"))
-    for variable in required:
-        assert f"`{variable}`" in row
+def test_every_provider_is_documented(provider: Provider) -> None:
+    assert documents.row(provider) in README
+    for variable in provider.variables:
+        assert f"# {variable.name}=" in EXAMPLE, variable.name
+
+
+def test_the_example_names_every_variable_and_where_it_is_found() -> None:
+    assert documents.provider_variables() in EXAMPLE
 
 
 def test_every_command_and_make_target_is_in_the_readme() -> None:

@@ -325,10 +325,10 @@ def test_an_outcome_that_the_database_refuses_is_a_doubt_of_its_own(
 ) -> None:
     told = settling.told
 
-    def refused(email: EmailLog, outcome: Any, now: Any) -> Any:
+    def refused(email: EmailLog, outcome: Any) -> Any:
         if email.pk == bad.pk and outcome.message_id:
             raise DataError("a value that no column takes")
-        return told(email, outcome, now)
+        return told(email, outcome)
 
     emails = [record(to=[f"p{n}@example.com"]) for n in range(3)]
     bad = emails[1]

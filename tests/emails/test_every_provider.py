@@ -1,8 +1,9 @@
-"""Each provider, chosen and pointed at a loopback address by its own setting names, is handed a message and its ref."""
+"""Each provider by its environment alone: it takes a message, and its signed reports end where staff read."""
 
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 
 from emails import delivery
-from emails.models import EmailLog
+from emails.models import EmailEvent, EmailLog
 from emails.providers import PROVIDERS
 from tests.emails.messages import ESPS
+from tests.sink import SMTPSink
+from tests.webhooks import NOON, configure, environment, event, report
 
 TO = "linus@example.com"
 # What each API answers to a message to one recipient (status, JSON body), from the providers' documentation.
@@ -20,7 +23,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     "amazon_ses": (200, {"MessageId": "id-1"}),
     "brevo": (201, {"messageId": "id-1"}),
     "mailersend": (202, {}),
-    "mailgun": (200, {"id": "id-1", "message": "Queued. Thank you."}),
+    "mailgun": (200, {"id": "<id-1>", "message": "Queued. Thank you."}),
     "mailjet": (200, {"Messages": [{"Status": "success", "To": [{"Email": TO, "MessageID": "id-1"}]}]}),
     "mailtrap": (200, {"success": True, "message_ids": ["id-1"]}),
     "mandrill": (200, [{"email": TO, "status": "sent", "_id": "id-1"}]),
@@ -32,6 +35,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     "sparkpost": (200, {"results": {"id": "id-1", "total_accepted_recipients": 1, "total_rejected_recipients": 0}}),
     "unisender_go": (200, {"status": "success", "job_id": "id-1", "emails": [TO]}),
 }
+MAKES_ITS_OWN_ID = {"sendgrid", "unisender_go"}  # Where the answer has none, Anymail makes one.
 
 
 class API(ThreadingHTTPServer):
@@ -70,35 +74,76 @@ def api(request: pytest.FixtureRequest) -> Iterator[API]:
         server.shutdown()
 
 
+def send_one() -> EmailLog:
+    message = EmailMultiAlternatives(
+        "Größe ✓", "the text", "Böss <boss@example.com>", [f"Lïnus <{TO}>"], reply_to=["Älva <reply@example.com>"]
+    )
+    message.attach_alternative("<p>the html</p>", "text/html")
+    message.attach("größe.pdf", b"%PDF-1.4 \x00\xff", "application/pdf")
+    message.send()
+    delivery.drain(seconds=5)
+    return EmailLog.objects.get()
+
+
 @pytest.mark.django_db
 @pytest.mark.usefixtures("asleep")
 @pytest.mark.parametrize(("key", "api"), [(key, key) for key in ESPS], indirect=["api"], ids=ESPS)
-def test_it_is_handed_the_message(key: str, api: API, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = PROVIDERS[key]
-    settings.EMAILS = {**settings.EMAILS, "PROVIDER": key, "OPTIONS": {}}
-    settings.ANYMAIL = {
-        **dict.fromkeys(provider.required, "credential"),
-        f"{provider.prefix}API_URL": api.url,
-        "MAILGUN_SENDER_DOMAIN": "example.com",
-        "AMAZON_SES_CLIENT_PARAMS": {"region_name": "eu-central-1", "endpoint_url": api.url},
-        "REQUESTS_TIMEOUT": 5,
-    }
+def test_from_the_environment_to_the_last_report(
+    key: str, api: API, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(settings, **environment(key, api.url))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    message = EmailMultiAlternatives("Größe", "the text", "boss@example.com", [f"Linus <{TO}>"])
-    message.attach_alternative("<p>the html</p>", "text/html")
-    message.send()
-    delivery.drain(seconds=5)
-    email = EmailLog.objects.get()
-    assert (email.state, email.error) == ("sent", "")
-    # SendGrid and Unisender Go answer with no id, so that Anymail makes one.
-    made = key in {"sendgrid", "unisender_go"}
-    assert email.message_id == "id-1" or (made and len(email.message_id) == 36)
-    assert (email.provider, email.recipients.get().message_id) == (key, email.message_id)
+    email = send_one()
+    assert (email.state, email.error, email.provider) == ("sent", "", key)
+    assert email.message_id.strip("<>") == "id-1" or (key in MAKES_ITS_OWN_ID and len(email.message_id) == 36)
+    assert email.recipients.get().message_id == email.message_id
     ((_path, body),) = api.requests
     if key != "amazon_ses":  # SES takes the whole message as MIME, in base64.
         assert str(email.ref).encode() in body
         assert b"the html" in body.replace(b"+", b" ")
+    webhook = PROVIDERS[key].webhook
+    told = [name for name in ("delivered", "opened", "clicked", "complained") if webhook and name in webhook.events]
+    for n, name in enumerate(told):
+        answer = report(key, event(key, email, name, at=NOON + timedelta(seconds=n)))
+        assert answer.status_code == 200, (name, answer.content)
+        email.refresh_from_db()
+        assert email.delivery == ("complained" if name == "complained" else "delivered")
+    recipient = email.recipients.get()
+    assert (recipient.open_count, recipient.click_count) == (int("opened" in told), int("clicked" in told))
+    timeline = list(EmailEvent.objects.filter(email=email, reported=True).order_by("occurred_at"))
+    assert [entry.type for entry in timeline] == told
+    assert {(entry.recipient_id, entry.provider) for entry in timeline} <= {(recipient.pk, key)}
+    if webhook:
+        assert timeline[0].occurred_at == NOON
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("asleep")
+@pytest.mark.parametrize(
+    ("key", "api"), [(key, key) for key in ESPS if key != "scaleway"], indirect=["api"], ids=lambda value: str(value)
+)
+def test_a_bounce_is_read_as_one(key: str, api: API, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(settings, **environment(key, api.url))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    email = send_one()
+    assert report(key, event(key, email, "bounced")).status_code == 200
+    email.refresh_from_db()
+    assert (email.state, email.delivery, email.status) == ("sent", "bounced", "bounced")
+    assert email.recipients.get().delivery_at == NOON
+    message = EmailMultiAlternatives("Again", "text", None, [TO])
+    message.send()
+    assert message.email_log.state == "suppressed"  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("asleep")
+def test_smtp_takes_the_same_message(sink: SMTPSink) -> None:
+    email = send_one()
+    assert (email.state, email.provider) == ("sent", "smtp")
+    assert str(email.ref) in email.message_id
+    assert len(sink.messages) == 1
 
 
 def test_every_provider_has_an_answer() -> None:

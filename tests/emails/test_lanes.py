@@ -17,6 +17,7 @@ from emails import delivery, kinds, rescue, tasks
 from emails.kinds import EmailKind
 from emails.models import EmailLog, Lane, Pause, Permit, State
 from emails.models.permit import period, permits
+from emails.providers import active
 from emails.sending import kept_senders
 from tests.esp import LoopbackESP
 from tests.log import force
@@ -275,7 +276,7 @@ def test_no_rate_lets_more_leave_in_a_second_than_it_says(rate: float, most: int
 def test_a_permit_of_a_message_that_never_set_out_is_not_held_for_ever(esp: LoopbackESP, settings: Any) -> None:
     settings.EMAILS = {**settings.EMAILS, "RATE_LIMIT": 1.0}
     record()
-    with delivery.Drain(kept_senders()) as running:
+    with delivery.Drain(kept_senders(active()), active()) as running:
         running.claim()
         EmailLog.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         rescue.sweep()
@@ -298,7 +299,7 @@ def test_what_may_kill_workers_leaves_alone(esp: LoopbackESP, settings: Any) -> 
     for email in emails[2:4]:
         force(email, rescues=1)
     together: list[set[int]] = []
-    with delivery.Drain(kept_senders()) as running:
+    with delivery.Drain(kept_senders(active()), active()) as running:
         launch = running.launch
 
         def noting(fenced: list[EmailLog]) -> None:
@@ -351,7 +352,7 @@ def test_a_trial_that_can_not_be_made_does_not_use_up_the_right(esp: LoopbackESP
 
 def test_a_pause_holds_what_is_claimed_already(esp: LoopbackESP) -> None:
     record(4)
-    with delivery.Drain(kept_senders()) as running:
+    with delivery.Drain(kept_senders(active()), active()) as running:
         running.claim()
         Pause.objects.create(started_by_label="ada", reason="a test")
         running.gate.looked_at -= 1
@@ -399,7 +400,7 @@ def test_recipients_that_are_deferred_do_not_close_the_lane(sink: SMTPSink) -> N
 def test_a_worker_that_slept_through_the_closing_tries_with_one_message(esp: LoopbackESP, settings: Any) -> None:
     settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 4}
     record(4)
-    with delivery.Drain(kept_senders()) as running:
+    with delivery.Drain(kept_senders(active()), active()) as running:
         running.claim()
         Lane.objects.update(reason="failing", failures=5, closed_until=timezone.now() - timedelta(seconds=1))
         running.gate.looked_at -= 60
@@ -411,7 +412,7 @@ def test_a_database_that_is_away_at_the_look_costs_no_message(
     esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record(2)
-    with delivery.Drain(kept_senders()) as running:
+    with delivery.Drain(kept_senders(active()), active()) as running:
         running.claim()
         with monkeypatch.context() as patch, pytest.raises(OperationalError):
             patch.setattr(Lane, "look", classmethod(lambda cls, key: (_ for _ in ()).throw(OperationalError("gone"))))

@@ -11,9 +11,10 @@ from anymail.message import AnymailMessage
 from django.core.mail import EmailMessage
 
 from emails import delivery
+from emails.marks import domain_of, mark
 from emails.models import EmailLog
 from emails.payload import UnstorableMessage, dump
-from emails.providers import PROVIDERS, domain_of, mark
+from emails.providers import PROVIDERS
 from tests.emails.messages import ANYMAIL, ESPS, request_of
 
 REF = "0b5c1d2e-0000-4000-8000-000000000001"

@@ -140,7 +140,8 @@ def test_a_refused_row_leaves_the_callers_transaction_usable(monkeypatch: pytest
     with transaction.atomic():
         send()
         monkeypatch.setattr(
-            "emails.recording.addressed", lambda email, message: [EmailRecipient(email=email, field=NOTHING)]
+            "emails.recording.addressed",
+            lambda message: [EmailRecipient(field="cc", formatted=NOTHING, address="a@example.com")],
         )
         with pytest.raises(Exception, match=r"NULL|null"):
             send()

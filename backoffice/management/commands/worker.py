@@ -14,7 +14,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 
 from backoffice.supervisor import Supervisor
 from emails import sweeper
-from emails.deliverer import Deliverer
+from emails.deliverer import deliverers
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +36,24 @@ class Command(BaseCommand):
             return
         stop = threading.Event()
         sweeping = threading.Thread(target=self.sweep, args=[stop, parent], name="sweeper", daemon=True)
-        deliverer = Deliverer()
+        delivering = deliverers()
         engine = self.engine(interval, verbosity) if settings.TASK_BACKEND == "db" else None
         try:
             # Whoever handles a stop is in place before anything can be in flight.
             self.handle_signals(engine, stop)
             sweeping.start()
-            deliverer.start()
+            for deliverer in delivering:
+                deliverer.start()
             if engine is None:  # Another engine runs the tasks elsewhere: this process delivers and sweeps.
                 stop.wait()
             else:
                 self.run_tasks(engine)
         finally:
             stop.set()
-            deliverer.stop()
+            for deliverer in delivering:
+                deliverer.stop()
             # What is in flight is finished: a call may take its whole time-out, and its outcome wants to be written.
-            for thread in (deliverer, sweeping):
+            for thread in (*delivering, sweeping):
                 if thread.ident is not None:
                     thread.join(timeout=settings.EMAIL_TIMEOUT_SECONDS + 5)
 

@@ -1,0 +1,47 @@
+"""Whom a message really goes to: not to addresses that are suppressed, and in staging to one address alone."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from emails.addresses import bare
+from emails.marks import given
+from emails.models import EmailLog
+from emails.outcomes import Outcome
+
+ORIGINAL = "X-Original-Recipients"
+BY_RECIPIENT = ("merge_data", "merge_metadata", "merge_headers")  # Anymail's, by address.
+LONGEST = 900  # Characters of a header's value.
+
+
+def address(message: EmailMessage, suppressed: Collection[str]) -> None:
+    """Leave out who is suppressed; then, with EMAIL_REDIRECT_TO, send what is left to that address instead."""
+    if suppressed:
+        for field in ("to", "cc", "bcc"):
+            setattr(message, field, [value for value in getattr(message, field) if bare(value) not in suppressed])
+    redirect = settings.EMAILS["REDIRECT_TO"]
+    if redirect:
+        send_elsewhere(message, redirect)
+
+
+def send_elsewhere(message: EmailMessage, redirect: str) -> None:
+    originals = [bare(value).encode("ascii", "replace").decode() for value in message.recipients()]
+    message.extra_headers[ORIGINAL] = ", ".join(originals)[:LONGEST]
+    for name in BY_RECIPIENT:
+        values = given(message, name, None)
+        if values is not None:
+            first = [value for key, value in values.items() if bare(key) in originals[:1]]
+            setattr(message, name, dict(zip([redirect], first, strict=False)))
+    message.to, message.cc, message.bcc = [redirect], [], []
+
+
+def as_addressed(outcome: Outcome, email: EmailLog) -> Outcome:
+    """What was told of the address that everything went to, told of those that were meant."""
+    redirect = settings.EMAILS["REDIRECT_TO"].lower()
+    told: Any = outcome.recipients.get(redirect)
+    if not redirect or told is None:
+        return outcome
+    return replace(outcome, recipients=dict.fromkeys(email.addresses, told))

@@ -1,0 +1,213 @@
+"""A provider's reports find their messages, are kept once each, and become what staff read.
+
+A batch is one transaction of a bounded number of statements. What is about no message that we know is kept without one,
+and finds it when the provider's ids are committed: a webhook that is quicker than our own commit loses nothing.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.db import router, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from emails import fates
+from emails.models import EmailEvent, EmailLog, EmailRecipient, Lane, Suppression
+from emails.providers import PROVIDERS, Provider
+from emails.reports import Report
+
+logger = logging.getLogger(__name__)
+
+KEPT = timedelta(days=7)  # How long a report may wait for a message of ours.
+LATELY = timedelta(minutes=10)
+FRESH = timedelta(seconds=30)  # How old the lane's last report may grow before it is written again.
+
+
+class Match(NamedTuple):
+    email: int | None = None
+    recipient: int | None = None
+    address: str = ""  # The recipient's, where the report names it.
+
+
+NOBODY = Match()
+
+
+def ingest(provider: Provider, reports: Sequence[Report]) -> bool:
+    """Keep the reports and write what they come to, in one transaction; False where one contradicts what is kept.
+
+    That is where something else stands under a key that the provider signs for one report alone. Raises the database's
+    errors: the provider is to come again then.
+    """
+    using = router.db_for_write(EmailEvent)
+    with transaction.atomic(using=using, durable=True):
+        once = {report.key: report for report in reports}
+        known = dict(
+            EmailEvent.objects.using(using).filter(dedupe_key__in=list(once)).values_list("dedupe_key", "detail__print")
+        )
+        new = [report for key, report in once.items() if key not in known]
+        honest = all(known.get(report.key, report.fingerprint) == report.fingerprint for report in reports)
+        if provider.webhook is not None and not provider.webhook.signs_body and not honest:
+            return False
+        matches = match(provider, new, using)
+        lock({found.email for found in matches.values() if found.email is not None}, using)
+        events = {report.key: event_of(provider, report, matches[report.key]) for report in new}
+        EmailEvent.objects.using(using).bulk_create(events.values(), ignore_conflicts=True)
+        fates.write({found.email for found in matches.values() if found.email is not None})
+        suppress([(report.key, report, matches[report.key].address) for report in new], using)
+        seen(provider)
+    return True
+
+
+def match(provider: Provider, reports: Sequence[Report], using: str) -> dict[str, Match]:
+    """By report's key: the message and the recipient that it is about, by our reference, else by the provider's id."""
+    refs = {report.ref for report in reports if report.ref}
+    by_ref = dict(EmailLog.objects.using(using).filter(ref__in=refs).values_list("ref", "pk")) if refs else {}
+    ids = {report.message_id for report in reports if report.message_id and report.ref not in by_ref}
+    by_id = messages_by_id(provider.key, ids, using) if ids else {}
+    emails = {report.key: (report.ref and by_ref.get(report.ref)) or found_by_id(report, by_id) for report in reports}
+    recipients: dict[int, list[tuple[int, str]]] = {}
+    rows = EmailRecipient.objects.using(using).filter(email__in={pk for pk in emails.values() if pk}).order_by("pk")
+    for email, pk, address in rows.values_list("email_id", "pk", "address"):
+        recipients.setdefault(email, []).append((pk, address))
+    return {report.key: among(emails[report.key], report.recipient, recipients) for report in reports}
+
+
+def messages_by_id(provider: str, ids: Collection[str], using: str) -> dict[str, list[tuple[int, str]]]:
+    """(message, address) of the recipients that have one of the provider's ids; of the messages, where none has."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    rows = EmailRecipient.objects.using(using).filter(message_id__in=ids, email__provider=provider)
+    for message_id, email, address in rows.values_list("message_id", "email_id", "address"):
+        found.setdefault(message_id, []).append((email, address))
+    alone = EmailLog.objects.using(using).filter(message_id__in=ids - found.keys(), provider=provider)
+    for message_id, email in alone.values_list("message_id", "pk"):
+        found.setdefault(message_id, []).append((email, ""))
+    return found
+
+
+def found_by_id(report: Report, by_id: dict[str, list[tuple[int, str]]]) -> int | None:
+    candidates = by_id.get(report.message_id, [])
+    named = [email for email, address in candidates if address == report.recipient]
+    several = {email for email, _ in candidates}
+    # An id of several messages is none, but for the one to this recipient.
+    return named[0] if named else next(iter(several)) if len(several) == 1 else None
+
+
+def among(email: int | None, address: str, recipients: dict[int, list[tuple[int, str]]]) -> Match:
+    if email is None:
+        return NOBODY
+    reached = recipients.get(email, [])
+    for pk, known in reached:
+        if known == address:
+            return Match(email, pk, address)
+    # Only one can be meant, however the provider spells it; but nothing is held against an address it does not name.
+    return Match(email, reached[0][0]) if len(reached) == 1 else Match(email)
+
+
+def lock(emails: Collection[int], using: str) -> None:
+    """Whoever else writes reports about the same messages waits until ours are committed, and then sees them."""
+    rows = EmailLog.objects.using(using).filter(pk__in=emails).order_by("pk").select_for_update(no_key=True)
+    list(rows.values_list("pk"))
+
+
+def event_of(provider: Provider, report: Report, found: Match) -> EmailEvent:
+    detail: dict[str, Any] = {**report.detail, "print": report.fingerprint}
+    if report.at is None:
+        detail["undated"] = True
+    if found.email is None:
+        detail |= {"to": report.recipient, "hard": report.hard}  # To find its recipient by, later.
+    return EmailEvent(
+        email_id=found.email,
+        recipient_id=found.recipient,
+        type=report.type,
+        occurred_at=report.at or timezone.now(),
+        provider=provider.key,
+        event_id=report.event_id,
+        message_id=report.message_id,
+        reported=True,
+        dedupe_key=report.key,
+        detail=detail,
+    )
+
+
+def suppress(reports: Iterable[tuple[str, Report, str]], using: str) -> None:
+    """Let no more mail go to addresses that bounce for good, or whose owner has called our mail spam."""
+    reasons = Suppression.Reason
+    marks: dict[str, tuple[str, Report, str]] = {}
+    for key, report, address in reports:
+        if address and (report.type == "complained" or report.hard):
+            reason = reasons.COMPLAINED if report.type == "complained" else reasons.BOUNCED
+            if address not in marks or reason == reasons.BOUNCED:
+                marks[address] = (key, report, reason)
+    if not marks:
+        return
+    lifted = Suppression.lifted_since(list(marks))
+    events = dict(
+        EmailEvent.objects.using(using)
+        .filter(dedupe_key__in=[key for key, _, _ in marks.values()])
+        .values_list("dedupe_key", "pk")
+    )
+    Suppression.objects.using(using).bulk_create(
+        [
+            Suppression(address=address, reason=reason, event_id=events.get(key))
+            for address, (key, report, reason) in marks.items()
+            if address not in lifted or report.at is None or report.at > lifted[address]
+        ],
+        ignore_conflicts=True,
+    )
+    # What keeps only advertising away from somebody becomes what keeps everything away.
+    bounced = [address for address, (_, _, reason) in marks.items() if reason == reasons.BOUNCED]
+    Suppression.objects.using(using).filter(address__in=bounced, lifted_at=None).update(reason=reasons.BOUNCED)
+
+
+def seen(provider: Provider) -> None:
+    now = timezone.now()
+    lane, _ = Lane.objects.get_or_create(key=provider.key)
+    if lane.last_webhook_at is None or now - lane.last_webhook_at > FRESH:
+        Lane.objects.filter(pk=lane.pk).update(last_webhook_at=now)
+
+
+def adopt(provider: str, message_ids: Collection[str] | None = None) -> int:
+    """Reports that were quicker than our commit find their messages; returns how many did.
+
+    Of those that came lately, or of those with one of `message_ids`, which a worker has just committed.
+    """
+    using = router.db_for_write(EmailEvent)
+    waiting = EmailEvent.objects.using(using).filter(email=None, provider=provider)
+    # What waits longer is about messages of others, but for those whose worker commits late.
+    lately = Q(recorded_at__gt=timezone.now() - LATELY)
+    waiting = waiting.filter(lately if message_ids is None else Q(message_id__in=message_ids))
+    orphans = list(waiting.order_by("-recorded_at")[:1000])
+    if not orphans or provider not in PROVIDERS:
+        return 0
+    with transaction.atomic(using=using):
+        reports = {event.pk: as_report(event) for event in orphans}
+        matches = match(PROVIDERS[provider], list(reports.values()), using)
+        found = [event for event in orphans if matches[event.dedupe_key].email is not None]
+        for event in found:
+            event.email_id, event.recipient_id = matches[event.dedupe_key][:2]
+            event.detail = {name: value for name, value in event.detail.items() if name not in {"to", "hard"}}
+        EmailEvent.objects.using(using).bulk_update(found, ["email", "recipient", "detail"], batch_size=200)
+        fates.write({event.email_id for event in found if event.email_id is not None})
+        suppress([(e.dedupe_key, reports[e.pk], matches[e.dedupe_key].address) for e in found], using)
+    return len(found)
+
+
+def as_report(event: EmailEvent) -> Report:
+    return Report(
+        type=event.type,
+        at=None if event.detail.get("undated") else event.occurred_at,
+        event_id=event.event_id,
+        message_id=event.message_id,
+        recipient=event.detail.get("to", ""),
+        ref=None,
+        key=event.dedupe_key,
+        fingerprint=event.detail.get("print", ""),
+        hard=bool(event.detail.get("hard")),
+    )
+
+
+def forget_orphans() -> None:
+    """Reports about messages of others, who send through the same account."""
+    EmailEvent.objects.filter(email=None, recorded_at__lt=timezone.now() - KEPT).delete()
