@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import psycopg
 
+from tests import zygote
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -58,8 +60,7 @@ class Site:
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        done = zygote.run([str(ROOT / "manage.py"), *arguments], self.environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -11,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from tests import zygote
 from tests.site import ROOT
 
 GOOD = {
@@ -27,15 +27,8 @@ GOOD = {
 
 def start(*command: str, **environment: str | None) -> "subprocess.CompletedProcess[str]":
     values = {**GOOD, "ENV_FILE": os.devnull, "PATH": os.environ["PATH"], **environment}
-    return subprocess.run(
-        [sys.executable, *(command or (str(ROOT / "manage.py"), "check"))],
-        env={name: value for name, value in values.items() if value is not None},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = {name: value for name, value in values.items() if value is not None}
+    return zygote.run(list(command or (str(ROOT / "manage.py"), "check")), env)
 
 
 def test_a_complete_environment_starts() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from emails.fold import Told, fold, overall, proves_acceptance, proves_refusal
 from emails.models import Delivery
+from tests.examples import examples
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TYPES = (
@@ -25,7 +26,7 @@ def told(*kinds: str) -> list[Told]:
     return [Told(kind, NOON + timedelta(minutes=n), f"{n}") for n, kind in enumerate(kinds)]
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(300, 10_000), deadline=None)
 @given(st.data(), reports)
 def test_neither_order_nor_repetition_matters(data: st.DataObject, reported: list[Told]) -> None:
     again = data.draw(st.lists(st.sampled_from(reported), max_size=6)) if reported else []
@@ -33,7 +34,7 @@ def test_neither_order_nor_repetition_matters(data: st.DataObject, reported: lis
     assert fold(shuffled) == fold(reported)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(200, 2000), deadline=None)
 @given(reports)
 def test_it_says_what_the_rules_say(reported: list[Told]) -> None:
     fate = fold(reported)

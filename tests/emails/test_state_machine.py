@@ -19,6 +19,7 @@ from emails.models import EmailEvent, EmailLog, EmailRecipient, State
 from emails.models.state import TRANSITIONS
 from emails.outcomes import Outcome
 from emails.verdicts import Verdict
+from tests.examples import examples
 from tests.log import force
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
@@ -173,7 +174,10 @@ def test_no_order_of_events_sends_twice_or_loses() -> None:
     run_state_machine_as_test(
         Delivery,
         settings=settings(
-            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(40, 200),
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
 
