@@ -26,17 +26,21 @@ PROVED = gettext_noop("The provider's report proves that it was accepted.")
 DISPROVED = gettext_noop("The provider's report says that it was not sent.")
 
 
-def write(pks: Collection[int]) -> None:
-    """Fold the reports about these messages and write what has changed, in the transaction that is open.
+def lock(pks: Collection[int]) -> list[EmailLog]:
+    """The messages, locked until the transaction ends, so that of two requests the second sees the first one's reports.
 
-    The messages are locked first, so that of two requests the second sees the first one's reports; in the order of
-    their keys, so that two never wait for each other.
+    In the order of their keys, so that two never wait for each other.
     """
-    using = router.db_for_write(EmailLog)
     names = ("pk", "state", "delivery", "provider", "attempts", "message_id")
-    emails = list(
-        EmailLog.objects.using(using).filter(pk__in=pks).only(*names).order_by("pk").select_for_update(no_key=True)
-    )
+    rows = EmailLog.objects.using(router.db_for_write(EmailLog)).filter(pk__in=pks).only(*names).order_by("pk")
+    return list(rows.select_for_update(no_key=True)) if pks else []
+
+
+def write(emails: Collection[EmailLog]) -> None:
+    """Fold the reports about these messages, which are locked, and write what has changed."""
+    if not emails:
+        return
+    using = router.db_for_write(EmailLog)
     reports = reports_of([email.pk for email in emails], using)
     recipients = defaultdict(list)
     for recipient in EmailRecipient.objects.using(using).filter(email__in=emails).order_by("pk"):

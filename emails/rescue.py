@@ -5,7 +5,7 @@ import logging
 from django.db import router, transaction
 from django.utils.translation import gettext_noop
 
-from emails.fates import write as write_fates
+from emails import fates
 from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import PROVIDERS
@@ -31,7 +31,7 @@ def rescue(state: State) -> int:
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using, durable=True):
         stale = EmailLog.objects.using(using).lock_stale(state)
-        fates = [(email, *fate(email)) for email in stale]
+        ends = [(email, *fate(email)) for email in stale]
         columns = ("state", "error", "doubtful", "uncertain", "rescues", "lease_until")
         updating(EmailLog, using, columns)(
             [
@@ -39,20 +39,20 @@ def rescue(state: State) -> int:
                     *(email.pk, to, reason, email.doubtful or reason == SAFE_REASON),
                     *(email.uncertain or state == State.SENDING, email.rescues + 1, None),
                 )
-                for email, to, reason in fates
+                for email, to, reason in ends
             ]
         )
         inserting(EmailEvent, using)(
             [
                 EmailEvent.of_attempt(email, "rescued", {"from": state, "to": to, "error": reason}, email.now)  # type: ignore[attr-defined]
-                for email, to, reason in fates
+                for email, to, reason in ends
             ]
         )
         if state == State.SENDING:  # A report may have been quicker than this, and knows what became of it.
-            write_fates([email.pk for email in stale])
-    for email, to, _ in fates:
+            fates.write(fates.lock([email.pk for email in stale]))
+    for email, to, _ in ends:
         logger.warning("email.rescued id=%s from=%s to=%s", email.pk, state, to)
-    return len(fates)
+    return len(ends)
 
 
 def fate(email: EmailLog) -> tuple[State, str]:

@@ -101,7 +101,7 @@ def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: 
     sent = {email.pk: outcome.message_id for email, outcome in ours if states[email.pk] == State.SENT}
     failed = [email.pk for email, _ in ours if states[email.pk] in {State.FAILED, State.SUPPRESSED}]
     if reported:  # It may have been accepted after all, whatever was answered.
-        fates.write(reported)
+        fates.write(fates.lock(reported))
     for provider in {email.provider for email, _ in ours if email.pk in sent and PROVIDERS[email.provider].receives}:
         tracking.adopt(provider, {message_id for message_id in sent.values() if message_id})
     announce(email_sent, {pk: {} for pk in sent}, using)

@@ -5,6 +5,7 @@ and finds it when the provider's ids are committed: a webhook that is quicker th
 """
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=7)  # How long a report may wait for a message of ours.
 LATELY = timedelta(minutes=10)
-FRESH = timedelta(seconds=30)  # How old the lane's last report may grow before it is written again.
+FRESH = 5.0  # Seconds; how old the lane's last report may grow before this process writes it again.
+_seen_at: dict[str, float] = {}
 
 
 class Match(NamedTuple):
@@ -51,10 +53,10 @@ def ingest(provider: Provider, reports: Sequence[Report]) -> bool:
         if provider.webhook is not None and not provider.webhook.signs_body and not honest:
             return False
         matches = match(provider, new, using)
-        lock({found.email for found in matches.values() if found.email is not None}, using)
+        emails = fates.lock({found.email for found in matches.values() if found.email is not None})
         events = {report.key: event_of(provider, report, matches[report.key]) for report in new}
         EmailEvent.objects.using(using).bulk_create(events.values(), ignore_conflicts=True)
-        fates.write({found.email for found in matches.values() if found.email is not None})
+        fates.write(emails)
         suppress([(report.key, report, matches[report.key].address) for report in new], using)
         seen(provider)
     return True
@@ -103,12 +105,6 @@ def among(email: int | None, address: str, recipients: dict[int, list[tuple[int,
             return Match(email, pk, address)
     # Only one can be meant, however the provider spells it; but nothing is held against an address it does not name.
     return Match(email, reached[0][0]) if len(reached) == 1 else Match(email)
-
-
-def lock(emails: Collection[int], using: str) -> None:
-    """Whoever else writes reports about the same messages waits until ours are committed, and then sees them."""
-    rows = EmailLog.objects.using(using).filter(pk__in=emails).order_by("pk").select_for_update(no_key=True)
-    list(rows.values_list("pk"))
 
 
 def event_of(provider: Provider, report: Report, found: Match) -> EmailEvent:
@@ -162,10 +158,11 @@ def suppress(reports: Iterable[tuple[str, Report, str]], using: str) -> None:
 
 
 def seen(provider: Provider) -> None:
-    now = timezone.now()
-    lane, _ = Lane.objects.get_or_create(key=provider.key)
-    if lane.last_webhook_at is None or now - lane.last_webhook_at > FRESH:
-        Lane.objects.filter(pk=lane.pk).update(last_webhook_at=now)
+    """Keep the time of the lane's last report fresh, without a query for every report."""
+    if time.monotonic() - _seen_at.get(provider.key, float("-inf")) > FRESH:
+        _seen_at[provider.key] = time.monotonic()
+        Lane.objects.get_or_create(key=provider.key)
+        Lane.objects.filter(key=provider.key).update(last_webhook_at=timezone.now())
 
 
 def adopt(provider: str, message_ids: Collection[str] | None = None) -> int:
@@ -185,11 +182,12 @@ def adopt(provider: str, message_ids: Collection[str] | None = None) -> int:
         reports = {event.pk: as_report(event) for event in orphans}
         matches = match(PROVIDERS[provider], list(reports.values()), using)
         found = [event for event in orphans if matches[event.dedupe_key].email is not None]
+        emails = fates.lock({match.email for match in matches.values() if match.email is not None})
         for event in found:
             event.email_id, event.recipient_id = matches[event.dedupe_key][:2]
             event.detail = {name: value for name, value in event.detail.items() if name not in {"to", "hard"}}
         EmailEvent.objects.using(using).bulk_update(found, ["email", "recipient", "detail"], batch_size=200)
-        fates.write({event.email_id for event in found if event.email_id is not None})
+        fates.write(emails)
         suppress([(e.dedupe_key, reports[e.pk], matches[e.dedupe_key].address) for e in found], using)
     return len(found)
 

@@ -11,6 +11,7 @@ from django.core.mail import EmailMessage
 from django.db import OperationalError
 from django.test import Client
 
+from emails import tracking
 from emails.models import EmailEvent, EmailLog, Lane
 from emails.providers import PROVIDERS
 from emails.signing import post
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 
 @pytest.fixture
 def client() -> Client:
+    tracking._seen_at.clear()
     return Client(raise_request_exception=False)
 
 

@@ -1,10 +1,13 @@
 """All workers are killed ten times: nothing is lost, nothing sent twice, no more in doubt than was in flight."""
 
 import os
+import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from tests.endurance import reports
 from tests.endurance.fleet import RECORD, Fleet, figures, settings, worker
 from tests.provider import Provider
 from tests.site import Site
@@ -15,7 +18,8 @@ KILLS, THREADS = 10, 8
 
 
 def test_with_a_provider_that_knows_no_keys(tmp_path: Path) -> None:
-    with Provider(latency=0.02) as provider, Site(tmp_path, **provider.postmark, **settings()) as site:
+    heard = settings(ANYMAIL_WEBHOOK_SECRET=":".join(reports.SECRET))
+    with Provider(latency=0.02) as provider, Site(tmp_path, **provider.postmark, **heard) as site:
         site.python(RECORD.format(count=COUNT))
         fleet = Fleet(site, provider, worker(site, tmp_path), WORKERS)
         states = fleet.work_off(COUNT, KILLS)
@@ -30,6 +34,23 @@ def test_with_a_provider_that_knows_no_keys(tmp_path: Path) -> None:
         assert states["sent"] <= judged["accepted"] <= COUNT
         assert states.get("in_doubt", 0) <= len(fleet.left_sending)
         assert fleet.most_at_once <= WORKERS * THREADS
+        settle_by_reports(site, set(judged["refs"]))
+
+
+def settle_by_reports(site: Site, accepted: set[str]) -> None:
+    """The provider tells of all that it accepted: exactly those doubts are none any more."""
+    doubts = {str(UUID(str(ref))) for (ref,) in site.rows("SELECT ref FROM emails_emaillog WHERE state = 'in_doubt'")}
+    others = sorted(accepted - doubts)[:200]
+    began = time.monotonic()
+    statuses = reports.tell(reports.serve(site), [*sorted(accepted & doubts), *others])
+    seconds = time.monotonic() - began
+    left = {str(UUID(str(ref))) for (ref,) in site.rows("SELECT ref FROM emails_emaillog WHERE state = 'in_doubt'")}
+    print(f"{len(doubts)} in doubt, {len(doubts & accepted)} accepted, {len(left)} left; {seconds:.1f} s", flush=True)
+    assert set(statuses) == {200}
+    assert left == doubts - accepted
+    assert site.rows("SELECT COUNT(*) FROM emails_emailevent WHERE reported")[0][0] == len(accepted & doubts) + len(
+        others
+    )
 
 
 def test_with_a_provider_that_knows_our_keys(tmp_path: Path) -> None:
