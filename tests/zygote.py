@@ -38,8 +38,13 @@ def zygote(pid: int) -> "subprocess.Popen[str]":
     started = subprocess.Popen(
         [sys.executable, "-m", "tests.zygote"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    atexit.register(started.kill)
+    atexit.register(end, started)
     return started
+
+
+def end(mother: "subprocess.Popen[str]") -> None:
+    mother.kill()
+    mother.wait()
 
 
 def serve() -> None:

@@ -1,6 +1,8 @@
 """The provider's reports after a crash: shuffled, one in five twice, over several connections, to a real server."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,18 +10,22 @@ from typing import Any
 import requests
 
 from tests.sink import free_port
-from tests.site import Site, answers
+from tests.site import ROOT, Site, answers
 
 SECRET = ("user", "pass word")
 AT_ONCE = 4
 
 
 def serve(site: Site) -> str:
-    """Start a web server; its address."""
+    """Start the web server of production, in two processes of four threads; its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     site.environment["ALLOWED_HOSTS"] = "127.0.0.1"
-    site.start("runserver", f"127.0.0.1:{port}", "--noreload", "--skip-checks")
+    command = [sys.executable, "-m", "gunicorn", "backoffice.wsgi", f"--bind=127.0.0.1:{port}"]
+    with site.output.open("ab") as output:
+        options = ["--workers=2", "--threads=4", "--log-level=warning"]
+        process = subprocess.Popen([*command, *options], env=site.environment, cwd=ROOT, stdout=output, stderr=output)
+    site.processes.append(process)
     site.wait_until(lambda: answers(f"{url}/healthz"))
     return url
 
