@@ -38,6 +38,13 @@ def webhook_url(provider: Provider) -> str:
     return f"{settings.SITE_URL}/anymail/{provider.key}/tracking/"
 
 
+def pasted_url(provider: Provider) -> str:
+    """The same as it is pasted: with a place for user and password, where they are what authenticates."""
+    scheme, _, rest = webhook_url(provider).partition("://")
+    by_password = provider.webhook is not None and provider.webhook.basic and not provider.is_signed
+    return f"{scheme}://USER:PASSWORD@{rest}" if by_password else f"{scheme}://{rest}"
+
+
 @register(TAG)
 def providers_are_set_up(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
@@ -90,7 +97,7 @@ def webhooks(provider: Provider) -> Iterator[CheckMessage]:
     secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
     user, colon, password = str(secret).partition(":")
     if secret and not (user and colon and password):
-        hint = f"It is a user and a password, for example ANYMAIL_WEBHOOK_SECRET={generated()}"
+        hint = f"Set ANYMAIL_WEBHOOK_SECRET={generated()} and paste {pasted_url(provider)}"
         yield Error("ANYMAIL_WEBHOOK_SECRET is not user:password.", hint=hint, id="emails.E006")
     elif not provider.receives:
         level, number = (CheckWarning, "W005") if settings.DEBUG else (Error, "E005")
@@ -106,9 +113,7 @@ def how_to_authenticate(provider: Provider) -> str:
     if provider.webhook is None:
         return ""
     if provider.webhook.basic:
-        host = webhook_url(provider).partition("://")
-        set_this = f"Set ANYMAIL_WEBHOOK_SECRET={generated()}"
-        paste = f"{host[0]}://USER:PASSWORD@{host[2]} (with that user and password)"
+        set_this, paste = f"Set ANYMAIL_WEBHOOK_SECRET={generated()}", pasted_url(provider)
     else:
         name = provider.webhook.signed_by[0]
         where = next(variable.where for variable in provider.variables if variable.name == name)

@@ -15,7 +15,7 @@ from emails.fold import Fate, Told, fold, overall, proves_acceptance, proves_ref
 from emails.models import EmailEvent, EmailLog, EmailRecipient, State
 from emails.providers import PROVIDERS
 from emails.rows import updating
-from emails.signals import announce, email_status_changed
+from emails.signals import announce, email_failed, email_sent, email_status_changed
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
     rows: list[tuple[Any, ...]] = []
     events: list[EmailEvent] = []
     changes: dict[int, dict[str, Any]] = {}
+    proofs: dict[int, str] = {}
     for email in emails:
         provider = PROVIDERS.get(email.provider)
         each = provider is None or provider.webhook is None or provider.webhook.names_recipient
@@ -85,6 +86,7 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
         if state != email.state:
             reason = PROVED if state == State.SENT else DISPROVED
             key = f"{email.pk}:proof:{state}"
+            proofs[email.pk] = state
             events.append(EmailEvent(email=email, type=state, dedupe_key=key, detail={"error": reason}))
             logger.info("email.proved id=%s from=%s to=%s", email.pk, email.state, state)
         proved_at = (since or now) if state == State.SENT != email.state else None
@@ -94,6 +96,8 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
             changes[email.pk] = {"old": old, "new": email.status}
     updating(EmailLog, using, ("delivery", "state", "message_id", "sent_at"), keep=("sent_at",))(rows)
     EmailEvent.objects.using(using).bulk_create(events, ignore_conflicts=True)
+    announce(email_sent, {pk: {} for pk, state in proofs.items() if state == State.SENT}, using)
+    announce(email_failed, {pk: {} for pk, state in proofs.items() if state != State.SENT}, using)
     announce(email_status_changed, changes, using)
 
 

@@ -10,6 +10,7 @@ from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, State
 from emails.providers import PROVIDERS
 from emails.rows import inserting, updating
+from emails.signals import announce, email_failed
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def rescue(state: State) -> int:
                 for email, to, reason in ends
             ]
         )
+        announce(email_failed, {email.pk: {} for email, to, _ in ends if to == State.FAILED}, using)
         if state == State.SENDING:  # A report may have been quicker than this, and knows what became of it.
             fates.write(fates.lock([email.pk for email in stale]))
     for email, to, _ in ends:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_noop
 
 from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, EmailRecipient, State, Suppression
+from emails.signals import announce, email_failed
 
 # Stored in English, and translated where staff read them.
 REASONS = {
@@ -55,4 +56,5 @@ def leave_out(emails: list[EmailLog], now: datetime) -> list[EmailLog]:
     if marked:
         EmailRecipient.objects.filter(pk__in=marked).update(suppressed=True)
         EmailEvent.objects.bulk_create(events)
+        announce(email_failed, {event.email_id: {} for event in events if event.email_id}, EmailLog.objects.db)
     return left

@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault is None or fault == "reset-after" or fault == "garbage":
             with esp.lock:
-                esp.accepted.append(json.loads(body))
+                esp.accepted.append(json.loads(body) if esp.reads_json else {})
         if fault == "reset-after":
             self.close_connection = True
             self.connection.shutdown(2)
@@ -90,6 +90,7 @@ class LoopbackESP:
         self.requests = self.connections = 0
         self.message_id = ""  # Instead of numbered ones.
         self.body: Any = None  # Instead of Postmark's.
+        self.reads_json = True  # Else only `bodies` keeps what came.
         self.headers: dict[str, str] = {}
         self.moments: list[float] = []
         self.keys: list[str] = []

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from emails.admin.control import may_control
 from emails.admin.display import badge, moment, span
 from emails.cause import current
-from emails.checks import TAG, how_to_authenticate, webhook_url
+from emails.checks import TAG, how_to_authenticate, pasted_url
 from emails.models import EmailLog, Health, Lane, Pause, State, Worker
 from emails.models.worker import ALIVE
 from emails.profile import Provider
@@ -115,8 +115,9 @@ def about(provider: Provider) -> dict[str, Any]:
         "last_success": moment(lane.last_success_at) if lane.last_success_at else "",
         "last_error": moment(lane.last_error_at) if lane.last_error_at else "",
         "last_report": moment(lane.last_webhook_at) if lane.last_webhook_at else "",
-        "webhook": webhook_url(provider) if provider.webhook else "",
+        "webhook": pasted_url(provider) if provider.webhook else "",
         "paste_at": provider.webhook.where if provider.webhook else "",
+        "password": "@" in pasted_url(provider),
         "receives": provider.receives,
         "to_do": "" if provider.receives else how_to_authenticate(provider),
         "missing": [f"{variable.name} ({variable.where})" for variable in provider.missing],

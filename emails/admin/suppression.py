@@ -42,6 +42,7 @@ class SuppressionAdmin(admin.ModelAdmin[Suppression]):
     show_full_result_count = False
     search_fields = ("address",)
     actions = None
+    show_facets = admin.ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Suppression]:
         return super().get_queryset(request).select_related("event")
@@ -63,6 +64,9 @@ class SuppressionAdmin(admin.ModelAdmin[Suppression]):
             return "–"
         url = reverse("admin:emails_emaillog_change", args=[event.email_id])
         return format_html('<a href="{}">{}</a>', url, gettext("Email #%d") % event.email_id)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": self.opts.verbose_name_plural.capitalize()})  # type: ignore[union-attr]
 
     @admin.display(description=_("lifted by"))
     def lifted(self, suppression: Suppression) -> str:

@@ -71,8 +71,15 @@ def console_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSi
 def esp_site(tmp_path: Path) -> Iterator[tuple[RunningSite, LoopbackESP]]:
     with LoopbackESP() as esp:
         provider = {"EMAIL_PROVIDER": "postmark", "POSTMARK_SERVER_TOKEN": "t", "POSTMARK_API_URL": esp.url}
+        provider["ANYMAIL_WEBHOOK_SECRET"] = "user:password"
         with RunningSite(tmp_path, PORT=str(free_port()), **provider) as site:
             yield site, esp
+
+
+@pytest.fixture
+def redirected_site(tmp_path: Path) -> Iterator[RunningSite]:
+    with RunningSite(tmp_path, PORT=str(free_port()), EMAIL_REDIRECT_TO="staging@example.org") as site:
+        yield site
 
 
 @pytest.fixture

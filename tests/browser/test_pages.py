@@ -18,6 +18,8 @@ PAGES = {
     "email": "/admin/emails/emaillog/1/change/",
     "kinds": "/admin/emails/emailkindswitch/",
     "delivery lanes": "/admin/emails/lane/",
+    "health": "/admin/emails/health/",
+    "suppressed addresses": "/admin/emails/suppression/",
     "people": "/admin/accounts/user/",
     "person": "/admin/accounts/user/2/change/",
     "new person": "/admin/accounts/user/add/",

@@ -28,7 +28,7 @@ def test_from_the_first_line_to_the_first_report(esp: LoopbackESP, tmp_path: Pat
         done = site.manage("check_email")
         ticks = [line[:1] for line in done.stdout.splitlines()]
         assert ticks == ["✓", "✓", "✓", "!", "✓"]  # the sender's domain is an example
-        assert f"http://127.0.0.1:{port}/anymail/postmark/tracking/" in done.stdout
+        assert f"http://USER:PASSWORD@127.0.0.1:{port}/anymail/postmark/tracking/" in done.stdout
 
         alone = site.manage("check_email", "--send", "linus@example.com", "--patience", "1", check=False)
         assert alone.returncode == 1

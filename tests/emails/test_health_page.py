@@ -37,7 +37,7 @@ def test_it_names_what_is_missing_and_where_to_find_it(admin_client: Client, set
     configure(settings, **values, EMAIL_FALLBACK_PROVIDER="mailgun")
     html = page(admin_client)
     assert "MAILGUN_API_KEY (Send → Sending keys" in html
-    assert "https://backoffice.example.com/anymail/postmark/tracking/" in html
+    assert "https://USER:PASSWORD@backoffice.example.com/anymail/postmark/tracking/" in html
     assert "Postmark <span" in html
     assert "(fallback)" in html
 

@@ -16,6 +16,7 @@ from emails.models import EmailLog
 from emails.payload import UnstorableMessage, dump
 from emails.providers import PROVIDERS
 from tests.emails.messages import ANYMAIL, ESPS, request_of
+from tests.esp import LoopbackESP
 
 REF = "0b5c1d2e-0000-4000-8000-000000000001"
 
@@ -101,3 +102,46 @@ def test_the_table_names_every_backend_that_anymail_ships() -> None:
     shipped = {module.name for module in pkgutil.iter_modules(backends.__path__)}
     ours = {provider.key for provider in PROVIDERS.values() if provider.prefix}
     assert shipped - ours == {"base", "base_requests", "console", "test", "sendinblue"}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("asleep", "credentials")
+class TestWhatAProviderCannotCarry:
+    def tried(self, key: str, settings: Any, **options: Any) -> EmailLog:
+        settings.ANYMAIL = {**settings.ANYMAIL, "REQUESTS_TIMEOUT": 1}
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": key}
+        AnymailMessage("s", "b", "f@example.com", ["a@example.com"], **options).send()
+        delivery.drain(seconds=5)
+        return EmailLog.objects.get()
+
+    @pytest.mark.parametrize(
+        ("key", "options", "reason"),
+        [
+            ("postmark", {"tags": ["one", "two"]}, "multiple tags"),
+            ("postal", {"metadata": {"order": 1}}, "metadata"),
+            ("mailersend", {"metadata": {"order": 1}}, "metadata"),
+            ("resend", {"template_id": "welcome"}, "template_id"),
+            ("scaleway", {"send_at": 1_800_000_000}, "send_at"),
+        ],
+    )
+    def test_what_the_caller_asked_for_is_failed_with_the_reason(
+        self, key: str, options: dict[str, Any], reason: str, settings: Any
+    ) -> None:
+        email = self.tried(key, settings, **options)
+        assert (email.state, email.error_class) == ("failed", "AnymailUnsupportedFeature")
+        assert reason in email.error
+        assert email.payload  # nothing of it is lost
+
+    def test_what_is_ours_yields_first(self, settings: Any, esp: LoopbackESP) -> None:
+        """A stored template of Mailgun's with a placeholder that is named like our reference."""
+        settings.ANYMAIL = {**ANYMAIL, "MAILGUN_API_URL": esp.url, "REQUESTS_TIMEOUT": 3}
+        settings.EMAILS = {**settings.EMAILS, "PROVIDER": "mailgun"}
+        esp.body, esp.reads_json = {"id": "<1>", "message": "Queued."}, False
+        data = {"a@example.com": {"ref": "theirs"}}
+        message = AnymailMessage("s", "b", "f@example.com", ["a@example.com"], template_id="t", merge_data=data)
+        message.send()
+        delivery.drain(seconds=5)
+        email = EmailLog.objects.get()
+        assert (email.state, email.message_id) == ("sent", "<1>")
+        assert b"theirs" in esp.bodies[0]
+        assert str(email.ref).encode() not in esp.bodies[0].replace(f"<{email.ref}@".encode(), b"")

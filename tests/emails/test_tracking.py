@@ -296,6 +296,9 @@ class TestSignals:
                 told(email, "delivered", message_id="pm-1")
                 told(email, "opened", message_id="pm-1")  # changes nothing that staff read
             with commit():
+                doubt = record("eve@example.com", state="in_doubt")
+                told(doubt, "delivered", message_id="pm-9")
+            with commit():
                 esp.fault = 422
                 other = record("ada@example.com")
                 delivery.drain(seconds=5)
@@ -306,6 +309,8 @@ class TestSignals:
         assert heard == [
             (email.pk, None, None, "sent"),
             (email.pk, "sent", "delivered", "delivered"),
+            (doubt.pk, None, None, "delivered"),
+            (doubt.pk, "in_doubt", "delivered", "delivered"),
             (other.pk, None, None, "failed"),
         ]
 

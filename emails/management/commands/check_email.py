@@ -8,7 +8,7 @@ from django.core.mail import send_mail
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from emails.cause import caused_by
-from emails.checks import TAG, webhook_url
+from emails.checks import TAG, pasted_url
 from emails.models import EmailEvent, EmailLog, State, Worker
 from emails.providers import in_use
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             "package": "installed",
             "credentials": ", ".join(set_ones) or "none needed",
             "From domain": settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">"),
-            "webhook": ", ".join(map(webhook_url, reporting)) or f"{labels} reports nothing",
+            "webhook": ", ".join(map(pasted_url, reporting)) or f"{labels} reports nothing",
         }[name]
 
     def try_it(self, address: str, patience: float) -> None:
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         reports = EmailEvent.objects.filter(email=email, reported=True)
         if not self.wait("Waiting for the first report", patience, reports.exists):
             raise CommandError(
-                f"Next: no report came. Paste {webhook_url(in_use()[0])} at the provider, or wait longer."
+                f"Next: no report came. Paste {pasted_url(in_use()[0])} at the provider, or wait longer."
             )
         event = reports.earliest("pk")
         self.stdout.write(f"✓ reported: {event.type}")
