@@ -6,10 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 from celery import Celery
+from celery.signals import beat_init, worker_init
 from django.core.exceptions import SuspiciousOperation
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 from django_tasks_db.compat import BaseTaskBackend, BaseTaskResult, Task, TaskResultStatus, normalize_json
+
+from backoffice.refusing import refuse_errors
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
@@ -29,6 +32,13 @@ def run(path: str, args: list[Any], kwargs: dict[str, Any]) -> None:
         raise SuspiciousOperation(f"{path} is not a task")
     close_old_connections()  # One that a restart of the database has broken.
     task.call(*args, **kwargs)
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse(**kwargs: Any) -> None:
+    """Celery's help for Django runs the checks, and goes on whatever they find."""
+    refuse_errors()
 
 
 app.conf.beat_schedule = {

@@ -126,13 +126,17 @@ STORAGES: dict[str, Any] = {
 
 # Email ---------------------------------------------------------------------------------------------------------------
 # What is wrong with a provider is told by the checks (emails/checks.py), which know where its values are found.
-PROVIDER = env.text(
-    "EMAIL_PROVIDER",
-    default="console" if DEBUG else None,
-    shape=f"one of {', '.join(key for key in PROVIDERS if key != 'console')}",
-    example="postmark",
-).lower()
-FALLBACK_PROVIDER = env.text("EMAIL_FALLBACK_PROVIDER", default="").lower()
+PROVIDER = (
+    env.text(
+        "EMAIL_PROVIDER",
+        default="console" if DEBUG else None,
+        shape=f"one of {', '.join(key for key in PROVIDERS if key != 'console')}",
+        example="postmark",
+    )
+    .strip()
+    .lower()
+)
+FALLBACK_PROVIDER = env.text("EMAIL_FALLBACK_PROVIDER", default="").strip().lower()
 DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="Backoffice <backoffice@localhost>" if DEBUG else None)
 SERVER_EMAIL = env.sender("SERVER_EMAIL", default=DEFAULT_FROM_EMAIL)
 EMAIL_TIMEOUT_SECONDS = env.integer("EMAIL_TIMEOUT", default=30, most=600)

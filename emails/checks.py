@@ -4,7 +4,6 @@
 matters where real people get mail.
 """
 
-import secrets
 from collections.abc import Iterator
 from difflib import get_close_matches
 from email.utils import parseaddr
@@ -17,7 +16,6 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.db import DatabaseError
 from django.http.request import validate_host
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 
 from emails.kinds import KINDS
@@ -29,8 +27,9 @@ from emails.rendering import INLINER
 TAG = "emails"
 LARGEST = 100_000  # Bytes of HTML; Gmail clips at 102 KB.
 STUCK = 10 * 60  # Seconds.
+GENERATED = """the output of: python3 -c 'import secrets; print("webhook:" + secrets.token_urlsafe(24))'"""
 NOT_REAL = ("localhost", "example", "invalid", "test")  # RFC 2606
-EXAMPLES = ("example.com", "example.net", "example.org")
+EXAMPLES = (".example.com", ".example.net", ".example.org")
 
 
 def webhook_url(provider: Provider) -> str:
@@ -50,18 +49,19 @@ def providers_are_set_up(**kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for variable, key in named().items():
         if key not in PROVIDERS:
+            others = [other for other in PROVIDERS if other not in {"console", *named().values()}]
             near = get_close_matches(key, PROVIDERS, n=1)
             guess = f"Did you mean {variable}={near[0]}? " if near else ""
-            hint = f"{guess}It is one of {', '.join(PROVIDERS)}; for example {variable}=postmark"
+            hint = f"{guess}It is one of {', '.join(others)}, and nothing behind it; for example {variable}={others[0]}"
             found.append(Error(f"{variable} names no provider that we know.", hint=hint, id="emails.E001"))
         elif key == "console" and not settings.DEBUG:
-            hint = f"It prints mail instead of sending it. Set a real provider, for example {variable}=postmark"
+            hint = f"It prints mail instead of sending it. Set a real provider, for example {variable}=smtp"
             found.append(Error(f"{variable}=console is for development.", hint=hint, id="emails.E004"))
     if settings.EMAILS["FALLBACK"] == settings.EMAILS["PROVIDER"]:
         hint = "Name another one, or leave it empty, for example EMAIL_FALLBACK_PROVIDER=smtp"
         found.append(Error("EMAIL_FALLBACK_PROVIDER is EMAIL_PROVIDER once more.", hint=hint, id="emails.E009"))
     for provider in in_use():
-        found += [*credentials(provider), *packages(provider), *webhooks(provider)]
+        found += [*credentials(provider), *addresses(provider), *packages(provider), *webhooks(provider)]
     return found
 
 
@@ -74,9 +74,21 @@ def credentials(provider: Provider) -> Iterator[CheckMessage]:
     for variable in provider.missing:
         yield Error(
             f"Set {variable.name}: {provider.label} can't send without it.",
-            hint=f"At {provider.label}: {variable.where}. For example {variable.name}={variable.example or '…'}",
+            hint=f"{found_at(provider, variable.where)}. For example {variable.name}={variable.example or '…'}",
             id="emails.E002",
         )
+
+
+def found_at(provider: Provider, where: str) -> str:
+    return f"At {provider.label}: {where}" if provider.prefix else f"It is {where}"
+
+
+def addresses(provider: Provider) -> Iterator[CheckMessage]:
+    urls = {name: url for name, url in settings.ANYMAIL.items() if name.endswith("_URL")} if provider.prefix else {}
+    for name, url in urls.items():
+        if name.startswith(provider.prefix) and urlsplit(str(url)).scheme not in {"http", "https"}:
+            hint = f"It begins with https://, for example {name}=https://api.example.com"
+            yield Error(f"{name} is not an absolute URL.", hint=hint, id="emails.E010")
 
 
 def packages(provider: Provider) -> Iterator[CheckMessage]:
@@ -97,12 +109,12 @@ def webhooks(provider: Provider) -> Iterator[CheckMessage]:
     secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
     user, colon, password = str(secret).partition(":")
     if secret and not (user and colon and password):
-        hint = f"Set ANYMAIL_WEBHOOK_SECRET={generated()} and paste {pasted_url(provider)}"
+        hint = f"Set ANYMAIL_WEBHOOK_SECRET to {GENERATED}, and paste {pasted_url(provider)}"
         yield Error("ANYMAIL_WEBHOOK_SECRET is not user:password.", hint=hint, id="emails.E006")
     elif not provider.receives:
         level, number = (CheckWarning, "W005") if settings.DEBUG else (Error, "E005")
         yield level(
-            f"Anybody could report what became of mail: {provider.label}'s webhook has no secret, and is closed.",
+            f"{provider.label}'s webhook has no secret, so it is closed: nobody hears what becomes of mail.",
             hint=how_to_authenticate(provider),
             id=f"emails.{number}",
         )
@@ -113,16 +125,12 @@ def how_to_authenticate(provider: Provider) -> str:
     if provider.webhook is None:
         return ""
     if provider.webhook.basic:
-        set_this, paste = f"Set ANYMAIL_WEBHOOK_SECRET={generated()}", pasted_url(provider)
+        set_this, paste = f"Set ANYMAIL_WEBHOOK_SECRET to {GENERATED},", pasted_url(provider)
     else:
         name = provider.webhook.signed_by[0]
         where = next(variable.where for variable in provider.variables if variable.name == name)
         set_this, paste = f"Set {name} ({where})", webhook_url(provider)
     return f"{set_this} and paste {paste} at {provider.label}: {provider.webhook.where}"
-
-
-def generated() -> str:
-    return f"webhook:{secrets.token_urlsafe(24)}"
 
 
 @register(TAG)
@@ -142,9 +150,11 @@ def kinds_have_templates(**kwargs: Any) -> list[CheckMessage]:
             name = f"{kind.templates}/{kind.key}.{ending}"
             try:
                 size = size_of(name)
-            except (TemplateDoesNotExist, TemplateSyntaxError) as error:
+            except Exception as error:  # Whatever a template raises that can't be read or told of nobody.
                 hint = f"Every kind of email has two templates: write templates/{name} ({type(error).__name__})"
-                found.append(Error(f"The email {kind.key!r} has no template {name}.", hint=hint, id="emails.E007"))
+                found.append(
+                    Error(f"The email {kind.key!r} has no template {name} that works.", hint=hint, id="emails.E007")
+                )
                 continue
             if size > LARGEST:
                 hint = f"Make {name} smaller: mail programs cut off what is longer than {LARGEST // 1000} KB"
@@ -168,7 +178,7 @@ def mail_comes_from_somewhere(**kwargs: Any) -> list[CheckMessage]:
         ("SERVER_EMAIL", settings.SERVER_EMAIL),
     ):
         domain = parseaddr(str(sender))[1].rpartition("@")[2].lower()
-        if "." not in domain or domain.rpartition(".")[2] in NOT_REAL or domain.endswith(EXAMPLES):
+        if "." not in domain or domain.rpartition(".")[2] in NOT_REAL or f".{domain}".endswith(EXAMPLES):
             hint = f"Set {variable} to an address of a domain that your provider has verified"
             found.append(CheckWarning(f"{variable} is at {domain}, where nobody is.", hint=hint, id="emails.W001"))
     return found

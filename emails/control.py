@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from emails.models import EmailEvent, EmailLog, State
+from emails.models import EmailEvent, EmailLog, State, Suppression
 from emails.recording import record_again
 
 AGAIN = (State.FAILED, State.SUPPRESSED, State.CANCELLED, State.EXPIRED)  # Ended without having left.
@@ -49,6 +49,9 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
         if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
             raise NotNow(_("It has been sent again already, is on its way, or has no content."))
+        addressed = old.recipients.filter(field="to").values_list("address", flat=True)
+        if old.state == State.SUPPRESSED and Suppression.among(list(addressed)):
+            raise NotNow(_("The address is still suppressed: lift that first."))
         new = record_again(old)
         if old.state == State.IN_DOUBT:
             settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")

@@ -7,6 +7,7 @@ from dataclasses import astuple, fields
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -76,6 +77,7 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
     for email in emails:
         provider = PROVIDERS.get(email.provider)
         each = provider is None or provider.webhook is None or provider.webhook.names_recipient
+        each = each and not settings.EMAILS["REDIRECT_TO"]
         reached = [recipient.delivery for recipient in recipients[email.pk] if not recipient.suppressed]
         delivery = overall(reached, each_reported=each)
         state, since = proved(email, reports[email.pk])

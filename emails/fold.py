@@ -8,6 +8,7 @@ from typing import NamedTuple
 from emails.models import Delivery
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)  # Where the provider told no time.
+UNTOLD = datetime(1970, 1, 1, tzinfo=UTC)  # When somebody unsubscribed, where the provider does not say.
 # The latest of these stands; of several at once, the worst. A bounce may well follow "delivered" (RFC 3464).
 TERMINAL = {"delivered": 0, "failed": 1, "rejected": 2, "bounced": 3}
 # Only a message that the provider has taken can be reported so.
@@ -56,7 +57,7 @@ def fold(reports: Iterable[Told]) -> Fate:
         len(opened),
         *span(clicked),
         len(clicked),
-        span(report.at for report in told if report.type == "unsubscribed")[0],
+        span(report.at or UNTOLD for report in told if report.type == "unsubscribed")[0],
     )
 
 

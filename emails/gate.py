@@ -111,6 +111,8 @@ class Gate:
 
     def succeed(self) -> None:
         """Open the lane where it was not, and keep its last success fresh; mostly there is nothing to write."""
+        if self.on_trial:
+            logger.warning("lane.opened provider=%s", self.key)
         if self.lane.reason or self.lane.failures or time.monotonic() - self.succeeded_at > FRESH:
             self.lane.succeed()
             self.succeeded_at = time.monotonic()

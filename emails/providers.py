@@ -138,7 +138,7 @@ PROVIDERS = {
                 "signed_by": ("WEBHOOK_KEY",),
                 "basic": False,
                 "hard_at": "event",
-                "hard_is": frozenset({"MessageBounced"}),
+                "hard_is": frozenset({"MessageBounced", "MessageDeliveryFailed"}),
                 "events": frozenset({"delivered", "bounced", "clicked"}),
             },
         ),

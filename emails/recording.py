@@ -15,6 +15,7 @@ from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.payload import Payload, dump
 from emails.rows import inserting
+from emails.signals import announce, email_failed
 from emails.suppression import bars, nobody_left, words
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
             inserting(EmailAttachment, using)(attachments)
         if any(email.state == State.QUEUED for email in emails):
             wake_on_commit(using)
+        if barred:
+            announce(email_failed, {email.pk: {} for email in emails if email.state == State.SUPPRESSED}, using)
     return emails
 
 

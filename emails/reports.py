@@ -18,6 +18,7 @@ from emails.wording import scrub
 
 UNINTERESTING = {EventType.UNKNOWN, EventType.INBOUND, EventType.INBOUND_FAILED}
 SIGNATURE = {"signature", "token", "timestamp"}
+FINAL = {EventType.BOUNCED, EventType.REJECTED, EventType.FAILED}
 KNOWN = {value for name, value in vars(EventType).items() if name.isupper()} - UNINTERESTING
 
 
@@ -64,7 +65,9 @@ def report(provider: Provider, event: AnymailTrackingEvent) -> Report | None:
         ref=ref,
         key="webhook:" + digest([provider.key, *parts]),
         fingerprint=fingerprint,
-        hard=webhook is not None and name in {"bounced", "rejected"} and said(raw, webhook.hard_at) in webhook.hard_is,
+        hard=webhook is not None
+        and name in {"bounced", "rejected", "failed"}
+        and said(raw, webhook.hard_at) in webhook.hard_is,
         detail=detail(event),
     )
 
@@ -96,7 +99,10 @@ def moment(value: Any) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise Odd
-    return value if timezone.is_aware(value) else value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC) if timezone.is_aware(value) else value.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise Odd from error
 
 
 def detail(event: AnymailTrackingEvent) -> dict[str, str]:
@@ -105,10 +111,17 @@ def detail(event: AnymailTrackingEvent) -> dict[str, str]:
     kept = {
         "error": ": ".join(str(part) for part in (event.description, event.mta_response) if isinstance(part, str)),
         "reason": event.reject_reason,
-        "link": urlsplit(link).hostname if link else "",
+        "link": host_of(link),
         "agent": event.user_agent,
     }
     return {name: scrub(value) for name, value in kept.items() if isinstance(value, str) and value}
+
+
+def host_of(link: str) -> str | None:
+    try:
+        return urlsplit(link).hostname
+    except ValueError:
+        return None
 
 
 def said(raw: Any, path: str) -> str:

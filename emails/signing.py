@@ -44,7 +44,7 @@ def post(provider: Provider, events: Sequence[Any], url: str, private_key: Path 
     """
     made = WRAP.get(provider.key, single)(events)
     secret = settings.ANYMAIL.get("WEBHOOK_SECRET", "")
-    if provider.webhook is not None and provider.webhook.basic and secret:
+    if secret and not provider.is_signed:
         made.headers["Authorization"] = "Basic " + base64.b64encode(str(secret).encode()).decode()
     if provider.is_signed:
         SIGN[provider.key](made, url, private_key)
@@ -112,7 +112,7 @@ def sign_mailgun(made: Post, url: str, private_key: Path | None) -> None:
     if not isinstance(event, dict):
         return
     about = event["event-data"] if isinstance(event.get("event-data"), dict) else {}
-    token = hashlib.sha256(str(about.get("id")).encode()).hexdigest()[:50]
+    token = hashlib.sha256(str(about.get("id")).encode(errors="replace")).hexdigest()[:50]
     signed_at = str(int(time.time()))
     key = settings.ANYMAIL.get("MAILGUN_WEBHOOK_SIGNING_KEY") or settings.ANYMAIL["MAILGUN_API_KEY"]
     signature = hexdigest(str(key).encode(), f"{signed_at}{token}".encode())

@@ -4,6 +4,7 @@ import logging
 import time
 
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 
 from emails import providers, rescue, tasks, tracking
 from emails.models import EmailLog, Lane, Worker
@@ -39,6 +40,14 @@ def turn() -> None:
         tidy()
     except Exception as error:
         logger.error("sweeper.turn_failed error=%s", frames(error))
+
+
+def leave() -> None:
+    """The worker ends: nobody is to miss it. Where the database is away, it is missed for a while."""
+    try:
+        Worker.leave()
+    except DatabaseError:
+        logger.warning("sweeper.left_without_a_word")
 
 
 def tidy() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import router, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -22,7 +23,7 @@ from emails.reports import Report
 logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=7)  # How long a report may wait for a message of ours.
-LATELY = timedelta(minutes=10)
+LATELY = timedelta(minutes=2)
 FRESH = 5.0  # Seconds; how old the lane's last report may grow before this process writes it again.
 _seen_at: dict[str, float] = {}
 
@@ -56,10 +57,20 @@ def ingest(provider: Provider, reports: Sequence[Report]) -> bool:
         emails = fates.lock({found.email for found in matches.values() if found.email is not None})
         events = {report.key: event_of(provider, report, matches[report.key]) for report in new}
         EmailEvent.objects.using(using).bulk_create(events.values(), ignore_conflicts=True)
+        if provider.webhook is not None and not provider.webhook.signs_body and not all_ours(new, using):
+            transaction.set_rollback(True, using=using)  # Another request was quicker, with something else.
+            return False
         fates.write(emails)
         suppress([(report.key, report, matches[report.key].address) for report in new], using)
         seen(provider)
     return True
+
+
+def all_ours(reports: Sequence[Report], using: str) -> bool:
+    """Whether what is kept under the reports' keys is what they say."""
+    kept = EmailEvent.objects.using(using).filter(dedupe_key__in=[report.key for report in reports])
+    prints = dict(kept.values_list("dedupe_key", "detail__print"))
+    return all(prints.get(report.key) == report.fingerprint for report in reports)
 
 
 def match(provider: Provider, reports: Sequence[Report], using: str) -> dict[str, Match]:
@@ -73,16 +84,20 @@ def match(provider: Provider, reports: Sequence[Report], using: str) -> dict[str
     rows = EmailRecipient.objects.using(using).filter(email__in={pk for pk in emails.values() if pk}).order_by("pk")
     for email, pk, address in rows.values_list("email_id", "pk", "address"):
         recipients.setdefault(email, []).append((pk, address))
-    return {report.key: among(emails[report.key], report.recipient, recipients) for report in reports}
+    named = provider.webhook is None or provider.webhook.names_recipient
+    return {report.key: among(emails[report.key], report.recipient, recipients, named=named) for report in reports}
 
 
 def messages_by_id(provider: str, ids: Collection[str], using: str) -> dict[str, list[tuple[int, str]]]:
     """(message, address) of the recipients that have one of the provider's ids; of the messages, where none has."""
     found: dict[str, list[tuple[int, str]]] = {}
+    # Said once more, since PostgreSQL does not see that the index has all of more than a hundred.
     rows = EmailRecipient.objects.using(using).filter(message_id__in=ids, email__provider=provider)
+    rows = rows.exclude(message_id="")
     for message_id, email, address in rows.values_list("message_id", "email_id", "address"):
         found.setdefault(message_id, []).append((email, address))
-    alone = EmailLog.objects.using(using).filter(message_id__in=ids - found.keys(), provider=provider)
+    alone = EmailLog.objects.using(using).filter(message_id__in=set(ids) - found.keys(), provider=provider)
+    alone = alone.exclude(message_id="")
     for message_id, email in alone.values_list("message_id", "pk"):
         found.setdefault(message_id, []).append((email, ""))
     return found
@@ -96,13 +111,17 @@ def found_by_id(report: Report, by_id: dict[str, list[tuple[int, str]]]) -> int 
     return named[0] if named else next(iter(several)) if len(several) == 1 else None
 
 
-def among(email: int | None, address: str, recipients: dict[int, list[tuple[int, str]]]) -> Match:
+def among(email: int | None, address: str, recipients: dict[int, list[tuple[int, str]]], *, named: bool) -> Match:
     if email is None:
         return NOBODY
     reached = recipients.get(email, [])
     for pk, known in reached:
-        if known == address:
+        if known == address and (named or len(reached) == 1):
             return Match(email, pk, address)
+        if known == address:
+            return Match(email, pk)  # The first of several, whoever is meant.
+    if address == settings.EMAILS["REDIRECT_TO"].lower() and reached:
+        return Match(email, reached[0][0])  # It got what all of them would have got.
     # Only one can be meant, however the provider spells it; but nothing is held against an address it does not name.
     return Match(email, reached[0][0]) if len(reached) == 1 else Match(email)
 
@@ -111,8 +130,8 @@ def event_of(provider: Provider, report: Report, found: Match) -> EmailEvent:
     detail: dict[str, Any] = {**report.detail, "print": report.fingerprint}
     if report.at is None:
         detail["undated"] = True
-    if found.email is None:
-        detail |= {"to": report.recipient, "hard": report.hard}  # To find its recipient by, later.
+    if found.recipient is None:
+        detail |= {"to": report.recipient, "hard": report.hard}  # To be read, or to find its recipient by, later.
     return EmailEvent(
         email_id=found.email,
         recipient_id=found.recipient,
@@ -208,4 +227,6 @@ def as_report(event: EmailEvent) -> Report:
 
 def forget_orphans() -> None:
     """Reports about messages of others, who send through the same account."""
-    EmailEvent.objects.filter(email=None, recorded_at__lt=timezone.now() - KEPT).delete()
+    old = EmailEvent.objects.filter(email=None, recorded_at__lt=timezone.now() - KEPT).values_list("pk", flat=True)
+    while some := list(old[:1000]):
+        EmailEvent.objects.filter(pk__in=some).delete()

@@ -23,6 +23,7 @@ from typing import Any
 
 from anymail.exceptions import AnymailAPIError, AnymailRecipientsRefused
 from django.core.exceptions import ImproperlyConfigured
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
 
 from emails.sessions import CertificateRefused, NeverConnected
@@ -70,7 +71,7 @@ def judge(error: Exception, handed_over: bool) -> Verdict:
             return Verdict.AMBIGUOUS if handed_over else Verdict.CONFIGURATION
         case AnymailAPIError() if status is not None:
             return of_code(error) or of_status(status)
-    if bad_certificate(error):
+    if bad_certificate(error) or no_url(error) or unconfigured(error):
         return Verdict.CONFIGURATION
     if not handed_over:
         return Verdict.UNREACHABLE if isinstance(error, OSError | SMTPException) else Verdict.PERMANENT
@@ -161,6 +162,14 @@ def never_connected(error: Exception) -> bool:
     return False
 
 
+# botocore's: it does not know where to go, or as whom.
+UNCONFIGURED = {
+    "NoRegionError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "InvalidRegionError",
+}
 NEVER_CONNECTED = {"ConnectTimeout", "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 
 
@@ -170,6 +179,15 @@ def bad_certificate(error: Exception) -> bool:
         isinstance(cause, CertificateRefused | SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause)
         for cause in causes(error)
     )
+
+
+def no_url(error: Exception) -> bool:
+    """Whether the provider's address is none at all, so that nobody was called."""
+    return any(isinstance(cause, InvalidSchema | InvalidURL | MissingSchema) for cause in causes(error))
+
+
+def unconfigured(error: Exception) -> bool:
+    return any(type(cause).__name__ in UNCONFIGURED for cause in causes(error))
 
 
 def causes(error: Exception) -> list[Any]:

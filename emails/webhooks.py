@@ -9,7 +9,7 @@ from typing import Any
 
 from anymail.exceptions import AnymailWebhookValidationFailure
 from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
@@ -39,7 +39,7 @@ def receive(request: HttpRequest, esp: str) -> HttpResponse:
         return ask_for_password(provider)
     if not fits(request):
         return refused(provider, 413, "too_large")
-    view = listening(provider.webhook)
+    view = listening(provider.webhook, signed=provider.is_signed)
     try:
         view.run_validators(request)
         check_freshness(request, provider)
@@ -69,8 +69,11 @@ def fits(request: HttpRequest) -> bool:
         return False
 
 
-def listening(webhook: Webhook) -> Any:
-    """Anymail's view of a provider, which lays events aside that it can't make anything of, instead of giving up."""
+def listening(webhook: Webhook, *, signed: bool) -> Any:
+    """Anymail's view of a provider, which lays events aside that it can't make anything of, instead of giving up.
+
+    Of one that signs no password is asked beside: that belongs to another provider, which does not.
+    """
     base: Any = import_string(webhook.view)
 
     class View(base):  # type: ignore[misc]
@@ -91,7 +94,7 @@ def listening(webhook: Webhook) -> Any:
                 self.odd += 1
                 return None, None, raw_event
 
-    return View()
+    return View(webhook_secret=[]) if signed else View()
 
 
 def understood(provider: Provider, view: Any, events: list[Any]) -> list[Report]:
@@ -116,7 +119,18 @@ def kept(provider: Provider, reports: list[Report]) -> HttpResponse:
         except (OperationalError, InterfaceError) as error:
             if last:
                 logger.warning("webhook.database_away provider=%s error=%s", provider.key, type(error).__name__)
+        except DatabaseError as error:
+            logger.error("webhook.report_refused provider=%s error=%s", provider.key, type(error).__name__)
+            return one_by_one(provider, reports)
     return HttpResponse(status=503, headers={"Retry-After": "30"})
+
+
+def one_by_one(provider: Provider, reports: list[Report]) -> HttpResponse:
+    """What the database refuses must not cost the others of its batch."""
+    if len(reports) == 1:
+        return refused(provider, 400, "report_refused")
+    statuses = {kept(provider, [report]).status_code for report in reports}
+    return HttpResponse(status=503) if 503 in statuses else HttpResponse()
 
 
 def ask_for_password(provider: Provider) -> HttpResponse:

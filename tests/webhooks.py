@@ -73,7 +73,7 @@ def configure(settings: Any, **values: str) -> None:
 
 @cache
 def key_pair(key: str) -> Any:
-    return ec.generate_private_key(ec.SECP256R1()) if key == "sendgrid" else rsa.generate_private_key(65537, 2048)
+    return ec.generate_private_key(ec.SECP256R1()) if key == "sendgrid" else rsa.generate_private_key(65537, 1024)
 
 
 @cache

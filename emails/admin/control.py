@@ -92,6 +92,16 @@ def labelled(label: str, when: datetime | None) -> str:
     return format_html('<span class="label">{}: </span>{}', label, moment(when) if when else "–")
 
 
+def lane_badge(lane: Lane) -> str:
+    """Open, waiting as it was asked to, or closed."""
+    words = str(Lane.Reason(lane.reason).label)
+    if not lane.reason:
+        return badge(State.SENT, words)
+    if lane.reason == Lane.Reason.THROTTLED:
+        return badge(State.RETRYING, words)
+    return badge(State.FAILED, _("Closed: %s") % words)
+
+
 @admin.register(Lane)
 class LaneAdmin(admin.ModelAdmin[Lane]):
     """The way to each provider, and the switch that lets nothing leave. There is nothing else to change."""
@@ -107,7 +117,7 @@ class LaneAdmin(admin.ModelAdmin[Lane]):
 
     @admin.display(description=gettext_lazy("state"))
     def condition(self, lane: Lane) -> str:
-        return badge(State.SENT if not lane.reason else State.RETRYING, str(Lane.Reason(lane.reason).label))
+        return lane_badge(lane)
 
     @admin.display(description=gettext_lazy("closed since"))
     def since(self, lane: Lane) -> str:

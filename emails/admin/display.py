@@ -7,6 +7,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from emails.providers import PROVIDERS
 
@@ -56,7 +57,7 @@ def span(seconds: float) -> str:
     if seconds < 1:
         return _("less than a second")
     if seconds < 120:
-        return _("%d seconds") % round(seconds)
+        return ngettext("%d second", "%d seconds", round(seconds)) % round(seconds)
     if seconds < 7200:
         return _("%d minutes") % round(seconds / 60)
     return _("%d hours") % round(seconds / 3600)

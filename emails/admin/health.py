@@ -17,8 +17,8 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from emails.admin.control import may_control
-from emails.admin.display import badge, moment, span
+from emails.admin.control import lane_badge, may_control
+from emails.admin.display import moment, span
 from emails.cause import current
 from emails.checks import TAG, how_to_authenticate, pasted_url
 from emails.models import EmailLog, Health, Lane, Pause, State, Worker
@@ -26,6 +26,7 @@ from emails.models.worker import ALIVE
 from emails.profile import Provider
 from emails.providers import active, in_use
 
+STUCK = 120  # Seconds.
 MOST = 10_000  # Messages that are counted; beyond it is "many".
 
 
@@ -42,6 +43,7 @@ class HealthAdmin(admin.ModelAdmin[Health]):
             "opts": self.opts,
             "title": _("Email health"),
             "problems": problems(),
+            "troubles": troubles(),
             "sender": settings.DEFAULT_FROM_EMAIL,
             "rate": settings.EMAILS["RATE_LIMIT"],
             "redirect": settings.EMAILS["REDIRECT_TO"],
@@ -103,12 +105,10 @@ def problems() -> list[dict[str, Any]]:
 
 def about(provider: Provider) -> dict[str, Any]:
     lane = Lane.look(provider.key)
-    open_words = _("Paused") if lane.paused else str(Lane.Reason(lane.reason).label)
-    tone = State.SENT if not (lane.reason or lane.paused) else State.RETRYING
     return {
         "label": provider.label,
         "role": _("first") if provider.key == active().key else _("fallback"),
-        "lane": badge(tone, open_words),
+        "lane": lane_badge(lane),
         "error": lane.error,
         "failures": lane.failures,
         "next_try": lane.closed_until,
@@ -147,7 +147,27 @@ def capabilities(provider: Provider) -> list[str]:
     if provider.prefix and not provider.metadata:
         said.append(_("It takes no metadata: our reference travels as a tag."))
     if provider.tags == 1:
-        said.append(_("It takes one tag with a message."))
+        said.append(_("It takes one tag with a message, which is the caller's where there is one."))
+    return said
+
+
+def troubles() -> list[str]:
+    """What does not go as it should right now, whatever the environment says."""
+    said = []
+    if not Worker.alive().exists():
+        said.append(_("No worker is alive: nothing is delivered. Start “manage.py worker”."))
+    for provider in in_use():
+        if Lane.look(provider.key).on_trial:
+            said.append(
+                _("%(provider)s is not reached, or refuses our mail: see its lane.") % {"provider": provider.label}
+            )
+    if EmailLog.objects.waiting_seconds() > STUCK:
+        said.append(_("Mail waits longer than it should."))
+    lately = EmailLog.objects.filter(created_at__gt=timezone.now() - timedelta(days=1))
+    for state in (State.IN_DOUBT, State.FAILED):
+        count = lately.filter(state=state)[: MOST + 1].count()
+        if count:
+            said.append(_("%(state)s in the past day: %(count)d.") % {"state": state.label, "count": count})
     return said
 
 
@@ -163,5 +183,5 @@ def queue() -> dict[str, Any]:
     return {
         "waiting": f"{MOST:,}+" if waiting > MOST else waiting,
         "oldest": span(oldest) if oldest else "",
-        "stuck": oldest > 120,
+        "stuck": oldest > STUCK,
     }

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from emails import providers
 from emails.admin.display import absolute, badge, provider_label, span
-from emails.models import EmailEvent, EmailLog, State
+from emails.models import EmailEvent, EmailLog, EmailRecipient, State, Suppression
 from emails.providers import PROVIDERS
 
 # What the provider reported, as entries of the timeline.
@@ -52,7 +52,9 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "badge": badge(email.status, email.status_label),
         "state_line": state,
         "advice": advice,
-        "recipients": list(email.recipients.all()),
+        "recipients": [with_words(recipient) for recipient in email.recipients.all()],
+        "suppressed": list(Suppression.objects.filter(address__in=addresses(email), lifted_at=None)),
+        "redirected": redirected(email),
         "provider": went_through(email),
         "person_url": person_url(email),
         "changes": [
@@ -65,6 +67,22 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "headers": headers(email) if bodies else [],
         "resends": list(email.resends.only("pk")),
     }
+
+
+def addresses(email: EmailLog) -> list[str]:
+    return [recipient.address for recipient in email.recipients.all()]
+
+
+def with_words(recipient: EmailRecipient) -> EmailRecipient:
+    """The recipient, with when its fate was decided as all times on the page are written."""
+    recipient.decided = absolute(recipient.delivery_at) if recipient.delivery_at else ""  # type: ignore[attr-defined]
+    return recipient
+
+
+def redirected(email: EmailLog) -> str:
+    """The address that it went to instead, on a staging site."""
+    known = (event.detail.get("redirected") for event in email.events.all())
+    return next((address for address in known if address), "")
 
 
 def went_through(email: EmailLog) -> str:
@@ -135,8 +153,8 @@ def note_of(event: EmailEvent, several: bool) -> str:
     words = [detail.get("by", ""), _(detail["error"]) if detail.get("error") else "", detail.get("link", "")]
     if detail.get("redirected"):
         words.append(_("redirected to %s") % detail["redirected"])
-    if several and event.recipient is not None:
-        words.insert(0, event.recipient.address)
+    if detail.get("to") or (several and event.recipient is not None):
+        words.insert(0, detail.get("to") or event.recipient.address)  # type: ignore[union-attr]
     return ": ".join(word for word in words if word)
 
 

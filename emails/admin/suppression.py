@@ -70,7 +70,11 @@ class SuppressionAdmin(admin.ModelAdmin[Suppression]):
 
     @admin.display(description=_("lifted by"))
     def lifted(self, suppression: Suppression) -> str:
-        return f"{suppression.lifted_by_label}: {suppression.lifted_for}" if suppression.lifted_at else "–"
+        if suppression.lifted_at is None:
+            return "–"
+        return format_html(
+            "{}, {}: {}", suppression.lifted_by_label, moment(suppression.lifted_at), suppression.lifted_for
+        )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.lift_view)

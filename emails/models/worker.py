@@ -28,9 +28,14 @@ class Worker(models.Model):
     @classmethod
     def beat(cls) -> None:
         """This process lives."""
-        name = f"{socket.gethostname()}:{os.getpid()}"[-255:]
+        name = own_name()
         if not cls.objects.filter(name=name).update(seen_at=Now()):
             Worker.objects.bulk_create([Worker(name=name)], ignore_conflicts=True)
+
+    @classmethod
+    def leave(cls) -> None:
+        """This process ends, and is not missed."""
+        cls.objects.filter(name=own_name()).delete()
 
     @classmethod
     def alive(cls) -> models.QuerySet["Worker"]:
@@ -39,3 +44,7 @@ class Worker(models.Model):
     @classmethod
     def forget_dead(cls) -> None:
         cls.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
+
+
+def own_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[-255:]

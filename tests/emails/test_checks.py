@@ -38,7 +38,7 @@ MANAGE = str(ROOT / "manage.py")
         (
             "E005",
             [
-                "ANYMAIL_WEBHOOK_SECRET=webhook:",
+                "Set ANYMAIL_WEBHOOK_SECRET to the output of: python3 -c",
                 "https://USER:PASSWORD@backoffice.example.com/anymail/postmark/tracking/",
                 "Webhooks",
             ],
@@ -51,6 +51,7 @@ MANAGE = str(ROOT / "manage.py")
         ),
         ("E006", ["is not user:password"], {"ANYMAIL_WEBHOOK_SECRET": "s3cr3t"}),
         ("E006", ["is not user:password"], {"ANYMAIL_WEBHOOK_SECRET": ":s3cr3t"}),
+        ("E010", ["POSTMARK_API_URL", "It begins with https://"], {"POSTMARK_API_URL": "s3cr3t"}),
         ("E008", ["EMAIL_REDIRECT_CONFIRMED=true"], {"EMAIL_REDIRECT_TO": "staging@example.org"}),
         ("E009", ["Name another one"], {"EMAIL_FALLBACK_PROVIDER": "postmark"}),
     ],
@@ -88,6 +89,7 @@ def test_no_command_that_works_with_email_starts(command: str) -> None:
         ("W001", ["DEFAULT_FROM_EMAIL is at example.com"], {"DEFAULT_FROM_EMAIL": "a@example.com"}),
         ("W001", ["DEFAULT_FROM_EMAIL is at localhost"], {"DEFAULT_FROM_EMAIL": "a@localhost"}),
         ("W001", ["SERVER_EMAIL is at x.example"], {"SERVER_EMAIL": "a@x.example"}),
+        ("W001", ["DEFAULT_FROM_EMAIL is at mail.example.org"], {"DEFAULT_FROM_EMAIL": "a@mail.example.org"}),
         ("W002", ["SITE_URL is not https"], {"SITE_URL": "http://backoffice.example.com"}),
         ("W003", ["not allowed"], {"ALLOWED_HOSTS": "other.example.com"}),
     ],
@@ -102,8 +104,18 @@ def test_a_deployment_is_warned(number: str, words: list[str], changed: dict[str
 
 
 def test_a_good_deployment_is_not() -> None:
-    fine = {"DEFAULT_FROM_EMAIL": "Shop <shop@shop.internal>", "SECRET_KEY": secrets.token_urlsafe(50)}
+    fine = {"DEFAULT_FROM_EMAIL": "Shop <shop@myexample.com>", "SECRET_KEY": secrets.token_urlsafe(50)}
     assert start(MANAGE, "check", "--deploy", "--fail-level=WARNING", **fine).returncode == 0
+
+
+def test_celery_does_not_start_either() -> None:
+    for program in ("worker", "beat"):
+        command = ["celery", "-A", "backoffice.celery", program]
+        code = f"import sys; sys.argv = {command!r}; from celery.__main__ import main; main()"
+        broker = {"TASK_BACKEND": "celery", "CELERY_BROKER_URL": "redis://127.0.0.1:9/0"}
+        done = start("-c", code, **broker, EMAIL_REDIRECT_TO="staging@example.org")
+        assert done.returncode == 1, done.stderr
+        assert "Configuration error: emails.E008" in done.stderr
 
 
 def test_a_confirmed_redirect_starts() -> None:
@@ -160,8 +172,9 @@ class TestKinds:
     def test_a_broken_one_is_as_good_as_none(self, settings: Any, tmp_path: Any) -> None:
         settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
         (tmp_path / "k.txt").write_text("Subject\n\nText")
-        (tmp_path / "k.html").write_text("{% if %}")
-        assert "emails.E007" in self.numbers(EmailKind("k", "n", "w", templates="."))
+        for broken in ("{% if %}", "{% url 'nowhere' %}", "{% include 'nothing' %}"):
+            (tmp_path / "k.html").write_text(broken)
+            assert "emails.E007" in self.numbers(EmailKind("k", "n", "w", templates="."))
 
     def test_a_large_one_is_warned_of(self, settings: Any, tmp_path: Any) -> None:
         settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]

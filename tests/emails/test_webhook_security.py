@@ -156,7 +156,7 @@ def test_giant_and_absurdly_deep_bodies_are_refused_cheaply(
         began = time.process_time()
         answer = send(client, path, body, headers)
         assert answer.status_code in statuses, answer.status_code
-        assert time.process_time() - began < 0.5
+        assert time.process_time() - began < 0.2
     assert "Traceback" not in caplog.text
     assert not EmailEvent.objects.filter(reported=True).exists()
 

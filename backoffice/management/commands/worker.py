@@ -56,6 +56,7 @@ class Command(BaseCommand):
             for thread in (*delivering, sweeping):
                 if thread.ident is not None:
                     thread.join(timeout=settings.EMAIL_TIMEOUT_SECONDS + 5)
+            sweeper.leave()
 
     def engine(self, interval: float, verbosity: int) -> Worker:
         """The task engine's own worker, for all queues."""

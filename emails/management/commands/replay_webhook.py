@@ -3,12 +3,13 @@ from typing import Any
 from uuid import uuid4
 
 import requests
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from emails.checks import how_to_authenticate, webhook_url
 from emails.models import EmailLog
-from emails.providers import PROVIDERS, active
+from emails.providers import PROVIDERS, active, in_use
 from emails.samples import SAMPLES, TYPES, Happening
 from emails.signing import CannotSign, post
 
@@ -30,6 +31,11 @@ class Command(BaseCommand):
         provider = PROVIDERS.get(row.provider) or active()
         if provider.webhook is None or event not in {*provider.webhook.events, "deferred"}:
             raise CommandError(f"{provider.label} reports no {event}: choose another --event, or another provider.")
+        if provider not in in_use():
+            raise CommandError(
+                f"{provider.label} is not in use, so nobody hears it. Set EMAIL_FALLBACK_PROVIDER={provider.key} for as"
+                " long as its reports are of interest."
+            )
         if not provider.receives:
             raise CommandError(f"{provider.label}'s webhook is closed. {how_to_authenticate(provider)}")
         recipient = row.recipients.first()
@@ -37,7 +43,7 @@ class Command(BaseCommand):
             type=event,
             ref=str(row.ref),
             message_id=row.message_id or "unknown",
-            to=to or (recipient.address if recipient else "nobody@example.com"),
+            to=to or settings.EMAILS["REDIRECT_TO"] or (recipient.address if recipient else "nobody@example.com"),
             at=timezone.now(),
             event_id=str(uuid4()),
         )
