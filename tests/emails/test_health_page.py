@@ -70,6 +70,27 @@ def test_it_tells_of_successes_errors_reports_and_of_a_closed_lane(
     assert "3 failures in a row" in html
 
 
+def test_a_worker_that_ended_is_not_missed(admin_client: Client) -> None:
+    sweeper.turn()
+    assert Worker.objects.count() == 1
+    sweeper.leave()
+    assert Worker.objects.count() == 0
+
+
+def test_its_headline_tells_what_goes_wrong_now(admin_client: Client, esp: LoopbackESP, settings: Any) -> None:
+    configure(settings, **environment("postmark", esp.url))
+    settings.DEBUG = True
+    assert "No worker is alive" in page(admin_client)
+    sweeper.turn()
+    assert "and mail goes out" in page(admin_client)
+    esp.fault = "reset-after"
+    admin_client.post(f"{PAGE}try/", {"address": "linus@example.com"})
+    delivery.drain(seconds=5)
+    html = page(admin_client)
+    assert "In doubt in the past day: 1." in html
+    assert "and mail goes out" not in html
+
+
 def test_it_tells_who_delivers_and_what_waits(admin_client: Client, settings: Any) -> None:
     assert "Start “manage.py worker”" in page(admin_client)
     sweeper.turn()

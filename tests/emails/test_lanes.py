@@ -62,6 +62,41 @@ def test_five_failures_in_a_row_close_it_and_cost_no_more(esp: LoopbackESP, capl
     assert [r.message.split()[0] for r in caplog.records] == ["lane.closed"]  # one alert, and not one for each
 
 
+def test_it_tells_when_it_opens_again(esp: LoopbackESP, caplog: Any) -> None:
+    record(6)
+    esp.fault = 503
+    drain()
+    esp.fault = None
+    time_passes()
+    with caplog.at_level(logging.WARNING, "emails"):
+        drain()
+    assert "lane.opened provider=postmark" in caplog.text
+
+
+def test_an_address_that_is_none_closes_it_and_leaves_no_doubt(esp: LoopbackESP, settings: Any) -> None:
+    settings.ANYMAIL = {**settings.ANYMAIL, "POSTMARK_API_URL": "foo"}
+    record(3)
+    drain()
+    assert lane().reason == "configuration"
+    assert set(EmailLog.objects.values_list("state", flat=True)) <= {"queued", "retrying"}
+
+
+@pytest.mark.parametrize("absent", ["region", "credentials"])
+def test_amazon_without_a_region_or_credentials_loses_nothing(
+    absent: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    params = {} if absent == "region" else {"region_name": "eu-central-1", "endpoint_url": "http://127.0.0.1:9"}
+    settings.ANYMAIL = {"AMAZON_SES_CLIENT_PARAMS": params, "REQUESTS_TIMEOUT": 1}
+    settings.EMAILS = {**settings.EMAILS, "PROVIDER": "amazon_ses"}
+    record()
+    drain()
+    assert Lane.objects.get(key="amazon_ses").reason == "configuration"
+    assert EmailLog.objects.get().state == "retrying"
+
+
 def test_a_success_in_between_keeps_it_open(esp: LoopbackESP) -> None:
     record(20)
     esp.fault = lambda number: None if number % 5 == 0 else 503

@@ -48,6 +48,12 @@ def test_a_bounce_of_the_staging_address_is_held_against_nobody() -> None:
     report("postmark", event("postmark", email, "bounced", to=STAGING))
     email.refresh_from_db()
     assert email.status == "bounced"
+    EmailMessage("s", "b", to=["ada@example.com", "eve@example.com"]).send()
+    delivery.drain(seconds=5)
+    several = EmailLog.objects.latest("pk")
+    report("postmark", event("postmark", several, "delivered", to=STAGING))
+    several.refresh_from_db()
+    assert several.status == "delivered"
     message = EmailMessage("s", "b", to=["linus@example.com"])
     message.send()
     assert message.email_log.state == "queued"  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from accounts.emails import PASSWORD_CHANGED, WELCOME, tell
 from accounts.models import User
 from accounts.values import read
 from emails import delivery
-from emails.control import send_again
+from emails.control import NotNow, send_again
 from emails.models import EmailLog, Suppression
 from tests.esp import LoopbackESP
 from tests.log import force
@@ -68,6 +68,15 @@ class TestMarking:
         told("bounced", to="ada@example.com")
         assert not Suppression.objects.exists()
 
+    def test_not_the_first_of_several_where_the_provider_names_nobody_else(self, settings: Any) -> None:
+        configure(settings, **environment("resend"))
+        email = record(to=[ADDRESS, "ada@example.com"])
+        force(email, state="sent", provider="resend", message_id="m", attempts=1)
+        assert report("resend", event("resend", email, "bounced")).status_code == 200
+        assert not Suppression.objects.exists()
+        email.refresh_from_db()
+        assert email.status == "bounced"
+
     def test_a_bounce_weighs_more_than_a_complaint(self) -> None:
         told("complained")
         told("bounced")
@@ -114,6 +123,8 @@ class TestWhatFollows:
     def test_staff_lift_it_with_a_reason_and_send_again(self, esp: LoopbackESP, ada: User) -> None:
         email = record()
         suppression = Suppression.objects.get(address=ADDRESS)
+        with pytest.raises(NotNow, match="still suppressed"):
+            send_again(email, ada, "Once more.")
         assert suppression.lift(ada, "She has a new mailbox.")
         assert not suppression.lift(ada, "Once more.")
         esp.accepted.clear()

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from emails import delivery, recording, rescue, sweeper, tracking
-from emails.models import EmailEvent, EmailLog
+from emails.models import EmailEvent, EmailLog, Suppression
 from emails.signals import email_failed, email_sent, email_status_changed
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
@@ -341,6 +341,9 @@ class TestSignals:
                 doubt = record("eve@example.com", state="in_doubt")
                 told(doubt, "delivered", message_id="pm-9")
             with commit():
+                Suppression.objects.create(address="bob@example.com", reason="bounced")
+                barred = record("bob@example.com")
+            with commit():
                 esp.fault = 422
                 other = record("ada@example.com")
                 delivery.drain(seconds=5)
@@ -353,6 +356,7 @@ class TestSignals:
             (email.pk, "sent", "delivered", "delivered"),
             (doubt.pk, None, None, "delivered"),
             (doubt.pk, "in_doubt", "delivered", "delivered"),
+            (barred.pk, None, None, "suppressed"),
             (other.pk, None, None, "failed"),
         ]
 

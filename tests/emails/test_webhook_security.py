@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from emails import tracking
-from emails.models import EmailEvent, EmailLog, Lane
+from emails.models import EmailEvent, EmailLog, Lane, Suppression
 from emails.providers import PROVIDERS
 from emails.signing import post
 from tests.log import force
@@ -99,6 +99,17 @@ def test_a_post_without_authentication_touches_nothing(key: str, settings: Any, 
     assert untouched(email)
 
 
+def test_a_signature_is_enough_where_another_provider_has_a_password(settings: Any, client: Client) -> None:
+    for key in ("mailersend", "mandrill", "postal", "mailgun", "resend"):
+        configure(settings, **{**environment("postmark"), **environment(key)}, EMAIL_FALLBACK_PROVIDER="postmark")
+        assert settings.ANYMAIL["WEBHOOK_SECRET"]
+        email = sent(key)
+        path = f"/anymail/{key}/tracking/"
+        made = post(PROVIDERS[key], [event(key, email, "delivered")], SITE + path, private_half(key))
+        assert "Authorization" not in made.headers
+        assert send(client, path, made.body, made.headers).status_code == 200, key
+
+
 def test_amazon_is_asked_for_its_password(settings: Any, client: Client) -> None:
     configure(settings, **environment("amazon_ses"))
     answer = send(client, "/anymail/amazon_ses/tracking/", b"{}", {})
@@ -128,6 +139,21 @@ class TestMailgun:
         assert EmailEvent.objects.filter(reported=True).count() == 1
         victim.refresh_from_db()
         assert victim.delivery == ""
+
+    def test_of_two_at_once_one_is_refused(self, settings: Any, client: Client) -> None:
+        """The second has looked before the first was committed, and finds it when it writes."""
+        configure(settings, **environment("mailgun"))
+        victim = sent("mailgun")
+        matching = tracking.match
+
+        def late(provider: Any, reports: Any, using: str) -> Any:
+            EmailEvent.objects.create(dedupe_key=reports[0].key, detail={"print": "another's"})
+            return matching(provider, reports, using)
+
+        with patch("emails.tracking.match", late):
+            assert report("mailgun", event("mailgun", victim, "bounced"), client=client).status_code == 400
+        assert not Suppression.objects.exists()
+        assert untouched(victim)
 
     @pytest.mark.parametrize("seconds", [-3600, -9 * 365 * 86400, 3600])
     def test_an_old_signature_is_none(self, seconds: int, settings: Any, client: Client) -> None:
