@@ -181,7 +181,7 @@ class Env:
 
     def _anymail_value(self, name: str) -> Any:
         value = self.get(name)
-        if value.lower() in {"true", "false"}:
+        if value.lower() in {"true", "false"} and not name.endswith(("_KEY", "_TOKEN", "_SECRET")):
             return value.lower() == "true"
         if name.endswith("_TIMEOUT"):
             return self.integer(name, default=30, most=600)

@@ -1,7 +1,10 @@
 """What Anymail does not check of a webhook's request: that it is not an old one, and that the topic is one of ours."""
 
 import json
+import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -22,12 +25,20 @@ def check_freshness(request: HttpRequest, provider: Provider) -> None:
     """
     if provider.webhook is None or provider.webhook.signs_body:
         return
-    if request.content_type == "application/json":
-        signed_at = float(json.loads(request.body)["signature"]["timestamp"])
-    else:
-        signed_at = float(request.POST["timestamp"])
-    if not -NEWEST <= time.time() - signed_at <= OLDEST:
+    signed = signature(request)
+    # Time and token are signed without anything between them: where one ends must not be the caller's choice.
+    if not re.fullmatch(r"\d{10}", str(signed["timestamp"]), re.ASCII):
         raise NotAllowed
+    if not -NEWEST <= time.time() - int(signed["timestamp"]) <= OLDEST:
+        raise NotAllowed
+
+
+def signature(request: HttpRequest) -> Mapping[str, Any]:
+    """What is signed of a request whose body is not. Raises KeyError, TypeError or ValueError where nothing is."""
+    if request.content_type == "application/json":
+        said: Mapping[str, Any] = json.loads(request.body)["signature"]
+        return said
+    return request.POST
 
 
 def check_topic(request: HttpRequest, provider: Provider) -> None:

@@ -50,6 +50,8 @@ class Claims:
 
     def is_safe(self, email: EmailLog, now: datetime) -> bool:
         """Whether another attempt makes no second copy of one that may have left."""
+        if email.uncertain and email.provider != self.provider.key:
+            return False  # Nobody else can know it again.
         if not email.doubtful:
             return True
         return email.provider == self.provider.key and self.provider.remembers(email.first_tried_at, now)

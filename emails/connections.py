@@ -14,6 +14,7 @@ from emails.sessions import NeverConnected, Session
 
 KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header, which Resend follows
 CALL_SECONDS = 5.0
+ADDRESSING = {"to", "cc", "bcc", "esp_extra", "merge_data", "merge_metadata", "merge_headers"}  # Not where redirected.
 
 
 class NotThere(OSError):
@@ -28,8 +29,12 @@ def connection(provider: Provider) -> BaseEmailBackend:
     backend = import_string(provider.backend)
     # Django 6.1 deprecates backends without an alias; 5.2 ignores the argument. (docs: topics/email, MAILERS)
     alias = {"alias": provider.key} if django.VERSION >= (6, 1) else {}
-    connection: BaseEmailBackend = noting_hand_over(backend)(**alias, **options(provider))
-    return connection
+    connection: Any = noting_hand_over(backend)(**alias, **options(provider))
+    if settings.EMAILS["REDIRECT_TO"] and hasattr(connection, "send_defaults"):
+        defaults = connection.send_defaults.items()
+        connection.send_defaults = {name: value for name, value in defaults if name not in ADDRESSING}
+    made: BaseEmailBackend = connection
+    return made
 
 
 def options(provider: Provider) -> dict[str, Any]:

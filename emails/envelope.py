@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from anymail.utils import UNSET
 from django.conf import settings
 from django.core.mail import EmailMessage
 
@@ -14,7 +15,6 @@ from emails.outcomes import Outcome
 
 ORIGINAL = "X-Original-Recipients"
 BY_RECIPIENT = ("merge_data", "merge_metadata", "merge_headers")  # Anymail's, by address.
-LONGEST = 900  # Characters of a header's value.
 
 
 def address(message: EmailMessage, suppressed: Collection[str]) -> None:
@@ -28,19 +28,24 @@ def address(message: EmailMessage, suppressed: Collection[str]) -> None:
 
 
 def send_elsewhere(message: EmailMessage, redirect: str) -> None:
-    originals = [bare(value).encode("ascii", "replace").decode() for value in message.recipients()]
-    message.extra_headers[ORIGINAL] = ", ".join(originals)[:LONGEST]
+    originals = [bare(value) for value in message.recipients()]
+    message.extra_headers[ORIGINAL] = ", ".join(originals)
     for name in BY_RECIPIENT:
         values = given(message, name, None)
         if values is not None:
             first = [value for key, value in values.items() if bare(key) in originals[:1]]
             setattr(message, name, dict(zip([redirect], first, strict=False)))
     message.to, message.cc, message.bcc = [redirect], [], []
+    # What goes to the provider's API as it is could name anybody.
+    message.esp_extra = UNSET  # type: ignore[attr-defined]
+    for name in list(message.extra_headers):
+        if name.lower() in {"to", "cc", "bcc"} or name.lower().startswith("resent-"):
+            del message.extra_headers[name]
 
 
 def as_addressed(outcome: Outcome, email: EmailLog) -> Outcome:
     """What was told of the address that everything went to, told of those that were meant."""
-    redirect = settings.EMAILS["REDIRECT_TO"].lower()
+    redirect = bare(settings.EMAILS["REDIRECT_TO"])
     told: Any = outcome.recipients.get(redirect)
     if not redirect or told is None:
         return outcome

@@ -32,7 +32,7 @@ def lock(pks: Collection[int]) -> list[EmailLog]:
 
     In the order of their keys, so that two never wait for each other.
     """
-    names = ("pk", "state", "delivery", "provider", "attempts", "message_id")
+    names = ("pk", "state", "delivery", "provider", "first_tried_at", "message_id")
     rows = EmailLog.objects.using(router.db_for_write(EmailLog)).filter(pk__in=pks).only(*names).order_by("pk")
     return list(rows.select_for_update(no_key=True)) if pks else []
 
@@ -48,8 +48,10 @@ def write(emails: Collection[EmailLog]) -> None:
         recipients[recipient.email_id].append(recipient)
     changed: list[tuple[Any, ...]] = []
     for email in emails:
+        address_of = {recipient.pk: recipient.address for recipient in recipients[email.pk]}
         for recipient in recipients[email.pk]:
-            fate = fold(told for pk, told, _ in reports[email.pk] if pk == recipient.pk)
+            # By address: the same may stand in To and in Cc, and gets one copy.
+            fate = fold(told for pk, told, _ in reports[email.pk] if pk and address_of.get(pk) == recipient.address)
             if astuple(fate) != tuple(getattr(recipient, name) for name in FATE):
                 recipient.delivery = fate.delivery
                 changed.append((recipient.pk, *astuple(fate)))
@@ -80,7 +82,7 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
         each = each and not settings.EMAILS["REDIRECT_TO"]
         reached = [recipient.delivery for recipient in recipients[email.pk] if not recipient.suppressed]
         delivery = overall(reached, each_reported=each)
-        state, since = proved(email, reports[email.pk])
+        state, since = proved(email, reached, reports[email.pk])
         if (delivery, state) == (email.delivery, email.state):
             continue
         message_id = email.message_id or next((known for _, _, known in reports[email.pk] if known), "")
@@ -103,14 +105,20 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
     announce(email_status_changed, changes, using)
 
 
-def proved(email: EmailLog, reports: Iterable[tuple[int | None, Told, str]]) -> tuple[str, datetime | None]:
-    """The state that the reports prove, and since when: its own where they prove nothing new."""
+def proved(
+    email: EmailLog, deliveries: Collection[str], reports: Iterable[tuple[int | None, Told, str]]
+) -> tuple[str, datetime | None]:
+    """The state that the reports prove, and since when: its own where they prove nothing new.
+
+    A refusal ends a doubt only where it is everybody's; and a later proof of acceptance ends that again, so that it
+    does not matter which came first.
+    """
     told = [told for _, told, _ in reports]
     types = [report.type for report in told]
-    if not email.attempts or email.state not in OPEN:
+    if email.first_tried_at is None or email.state not in OPEN:
         return email.state, None
     if proves_acceptance(types):
         return State.SENT, min((report.at for report in told if report.at is not None), default=None)
-    if email.state == State.IN_DOUBT and proves_refusal(types):
-        return (State.SUPPRESSED if "rejected" in types else State.FAILED), None
+    if email.state == State.IN_DOUBT and proves_refusal(types) and set(deliveries) <= {"rejected", "failed"}:
+        return State.FAILED, None
     return email.state, None

@@ -8,6 +8,7 @@ from anymail.exceptions import AnymailRecipientsRefused
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
+from emails.addresses import bare
 from emails.payload import storable
 from emails.verdicts import CONFIGURATION_CODES, TEMPORARY_CODES, Verdict, judge, perhaps_sent, retry_after
 from emails.wording import explain
@@ -102,6 +103,6 @@ def statuses(message: EmailMessage) -> dict[str, tuple[str, str]]:
     """Bare address in lower case → (message id, status), as far as the provider has told."""
     status = getattr(message, "anymail_status", None)
     return {
-        address.lower(): (storable(str(told.message_id or ""))[:255], told.status or "unknown")
+        bare(address): (storable(str(told.message_id or ""))[:255], told.status or "unknown")
         for address, told in (status.recipients.items() if status else ())
     }

@@ -31,6 +31,9 @@ class Webhook:
     # A bounce that will happen again: where its report says so (a path of keys), and in which words.
     hard_at: str = ""
     hard_is: frozenset[str] = frozenset()
+    # A message that it did not even try, since the address stands on its own list: where and how its report says so.
+    listed_at: str = ""
+    listed_is: frozenset[str] = frozenset()
     topics: str = ""  # The variable with the topics that may be subscribed to (Amazon SNS).
     more_types: tuple[tuple[str, str], ...] = ()  # Its words that Anymail does not know yet, and what they mean.
     names_recipient: bool = True  # Else it reports the first recipient, whoever is meant.

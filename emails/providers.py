@@ -35,6 +35,8 @@ PROVIDERS = {
                 "where": "SNS → your topic → Create subscription (HTTPS), with raw message delivery off",
                 "hard_at": "bounce.bounceType",
                 "hard_is": frozenset({"Permanent"}),
+                "listed_at": "bounce.bounceSubType",
+                "listed_is": frozenset({"Suppressed", "OnAccountSuppressionList"}),
             },
         ),
         anymail(
@@ -77,6 +79,8 @@ PROVIDERS = {
                 "signs_body": False,  # Mailgun, "Securing webhooks": timestamp and token alone.
                 "hard_at": "event-data.severity",
                 "hard_is": frozenset({"permanent"}),
+                "listed_at": "event-data.reason",
+                "listed_is": frozenset({"suppress-bounce", "suppress-complaint", "suppress-unsubscribe"}),
             },
         ),
         anymail(

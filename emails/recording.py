@@ -64,7 +64,7 @@ def record_unsent(facts: Facts, state: State, reason: str, address: str = "") ->
         email.save(using=using, force_insert=True)
         if address:
             EmailRecipient.objects.using(using).create(
-                email=email, field="to", formatted=address, address=address.lower()[:320]
+                email=email, field="to", formatted=address, address=bare(address)
             )
         note(email, [address] if address else [], using)
     return email

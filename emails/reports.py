@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from emails.addresses import bare
 from emails.payload import storable
-from emails.providers import Provider
+from emails.profile import Provider, Webhook
 from emails.wording import scrub
 
 UNINTERESTING = {EventType.UNKNOWN, EventType.INBOUND, EventType.INBOUND_FAILED}
 SIGNATURE = {"signature", "token", "timestamp"}
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 FINAL = {EventType.BOUNCED, EventType.REJECTED, EventType.FAILED}
 KNOWN = {value for name, value in vars(EventType).items() if name.isupper()} - UNINTERESTING
 
@@ -52,10 +53,10 @@ def report(provider: Provider, event: AnymailTrackingEvent) -> Report | None:
     if webhook is not None and not webhook.signs_body and event_id:
         # Its signature covers the token alone, so that nothing else may come under that; it may be signed anew.
         raw = {name: value for name, value in raw.items() if name not in SIGNATURE}
-        fingerprint, parts = digest(raw), [event_id]
+        fingerprint, key = digest(raw), token_key(provider, event_id)
     else:
         fingerprint = digest(raw)
-        parts = [event_id or fingerprint, recipient, name]
+        key = "webhook:" + digest([provider.key, event_id or fingerprint, recipient, name])
     return Report(
         type=name,
         at=moment(event.timestamp),
@@ -63,13 +64,20 @@ def report(provider: Provider, event: AnymailTrackingEvent) -> Report | None:
         message_id=message_id,
         recipient=recipient,
         ref=ref,
-        key="webhook:" + digest([provider.key, *parts]),
+        key=key,
         fingerprint=fingerprint,
-        hard=webhook is not None
-        and name in {"bounced", "rejected", "failed"}
-        and said(raw, webhook.hard_at) in webhook.hard_is,
+        hard=webhook is not None and name in FINAL and is_hard(raw, webhook),
         detail=detail(event),
     )
+
+
+def is_hard(raw: Any, webhook: Webhook) -> bool:
+    """Whether the bounce will happen again; what only stands on the provider's own list has not bounced now."""
+    return said(raw, webhook.hard_at) in webhook.hard_is and said(raw, webhook.listed_at) not in webhook.listed_is
+
+
+def token_key(provider: Provider, token: str) -> str:
+    return "webhook:" + digest([provider.key, token])
 
 
 def reference(event: AnymailTrackingEvent) -> UUID | None:
@@ -100,9 +108,11 @@ def moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         raise Odd
     try:
-        return value.astimezone(UTC) if timezone.is_aware(value) else value.replace(tzinfo=UTC)
+        at = value.astimezone(UTC) if timezone.is_aware(value) else value.replace(tzinfo=UTC)
     except OverflowError as error:
         raise Odd from error
+    # A clock that is set wrong tells no time, and must not have the last word for ever.
+    return at if FIRST < at < timezone.now() + timedelta(days=1) else None
 
 
 def detail(event: AnymailTrackingEvent) -> dict[str, str]:

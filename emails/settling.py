@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import router
 
-from emails import fates, providers, tracking
+from emails import fates, orphans, providers
 from emails.kinds import KINDS
 from emails.models import Delivery, EmailEvent, EmailLog, EmailRecipient, State
 from emails.models.log import within
@@ -103,7 +103,7 @@ def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: 
     if reported:  # It may have been accepted after all, whatever was answered.
         fates.write(fates.lock(reported))
     for provider in {email.provider for email, _ in ours if email.pk in sent and PROVIDERS[email.provider].receives}:
-        tracking.adopt(provider, {message_id for message_id in sent.values() if message_id})
+        orphans.adopt(provider, {message_id for message_id in sent.values() if message_id})
     announce(email_sent, {pk: {} for pk in sent}, using)
     announce(email_failed, {pk: {} for pk in failed}, using)
 

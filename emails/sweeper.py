@@ -6,7 +6,7 @@ import time
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
-from emails import providers, rescue, tasks, tracking
+from emails import orphans, providers, rescue, tasks
 from emails.models import EmailLog, Lane, Worker
 from emails.wording import frames
 
@@ -31,7 +31,7 @@ def turn() -> None:
         Worker.beat()
         in_use = providers.in_use()
         for provider in in_use:
-            tracking.adopt(provider.key)
+            orphans.adopt(provider.key)
         closed = all(Lane.look(provider.key).closed for provider in in_use)
         waiting = EmailLog.objects.none() if closed else EmailLog.objects.due()
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.
@@ -57,7 +57,7 @@ def tidy() -> None:
         return
     _tidied_at = time.monotonic()
     Worker.forget_dead()
-    tracking.forget_orphans()
+    orphans.forget()
     try:
         call_command("prune_db_task_results", queue_name="*", min_age_days=1, verbosity=0)
     except CommandError:  # Another task engine keeps its own records.

@@ -7,23 +7,20 @@ and finds it when the provider's ids are committed: a webhook that is quicker th
 import logging
 import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import router, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from emails import fates
+from emails.addresses import bare
 from emails.models import EmailEvent, EmailLog, EmailRecipient, Lane, Suppression
-from emails.providers import PROVIDERS, Provider
-from emails.reports import Report
+from emails.providers import Provider
+from emails.reports import Report, token_key
 
 logger = logging.getLogger(__name__)
 
-KEPT = timedelta(days=7)  # How long a report may wait for a message of ours.
-LATELY = timedelta(minutes=2)
 FRESH = 5.0  # Seconds; how old the lane's last report may grow before this process writes it again.
 _seen_at: dict[str, float] = {}
 
@@ -54,6 +51,8 @@ def ingest(provider: Provider, reports: Sequence[Report]) -> bool:
         if provider.webhook is not None and not provider.webhook.signs_body and not honest:
             return False
         matches = match(provider, new, using)
+        if provider.webhook is not None and not provider.webhook.signs_body:
+            new = [report for report in new if not said_before(report, matches[report.key].email, using)]
         emails = fates.lock({found.email for found in matches.values() if found.email is not None})
         events = {report.key: event_of(provider, report, matches[report.key]) for report in new}
         EmailEvent.objects.using(using).bulk_create(events.values(), ignore_conflicts=True)
@@ -64,6 +63,14 @@ def ingest(provider: Provider, reports: Sequence[Report]) -> bool:
         suppress([(report.key, report, matches[report.key].address) for report in new], using)
         seen(provider)
     return True
+
+
+def said_before(report: Report, email: int | None, using: str) -> bool:
+    """Whether the same was reported under another signature: a provider may sign anew when it comes again."""
+    if email is None:
+        return False
+    kept = EmailEvent.objects.using(using).filter(email=email, reported=True, detail__print=report.fingerprint)
+    return kept.exists()
 
 
 def all_ours(reports: Sequence[Report], using: str) -> bool:
@@ -120,7 +127,7 @@ def among(email: int | None, address: str, recipients: dict[int, list[tuple[int,
             return Match(email, pk, address)
         if known == address:
             return Match(email, pk)  # The first of several, whoever is meant.
-    if address == settings.EMAILS["REDIRECT_TO"].lower() and reached:
+    if address and address == bare(settings.EMAILS["REDIRECT_TO"]) and reached:
         return Match(email, reached[0][0])  # It got what all of them would have got.
     # Only one can be meant, however the provider spells it; but nothing is held against an address it does not name.
     return Match(email, reached[0][0]) if len(reached) == 1 else Match(email)
@@ -163,17 +170,26 @@ def suppress(reports: Iterable[tuple[str, Report, str]], using: str) -> None:
         .filter(dedupe_key__in=[key for key, _, _ in marks.values()])
         .values_list("dedupe_key", "pk")
     )
+    fresh = {
+        address: (events.get(key), reason)
+        for address, (key, report, reason) in marks.items()
+        if address not in lifted or report.at is None or report.at > lifted[address]
+    }
     Suppression.objects.using(using).bulk_create(
-        [
-            Suppression(address=address, reason=reason, event_id=events.get(key))
-            for address, (key, report, reason) in marks.items()
-            if address not in lifted or report.at is None or report.at > lifted[address]
-        ],
+        [Suppression(address=address, reason=reason, event_id=event) for address, (event, reason) in fresh.items()],
         ignore_conflicts=True,
     )
-    # What keeps only advertising away from somebody becomes what keeps everything away.
-    bounced = [address for address, (_, _, reason) in marks.items() if reason == reasons.BOUNCED]
+    # What let mail through that guards an account becomes what keeps everything away.
+    bounced = [address for address, (_, reason) in fresh.items() if reason == reasons.BOUNCED]
     Suppression.objects.using(using).filter(address__in=bounced, lifted_at=None).update(reason=reasons.BOUNCED)
+
+
+def remember(provider: Provider, token: str) -> None:
+    """Whatever was said under this token: nothing else may be, though what was said is of no interest."""
+    EmailEvent.objects.bulk_create(
+        [EmailEvent(type="token", provider=provider.key, dedupe_key=token_key(provider, token), detail={"print": "-"})],
+        ignore_conflicts=True,
+    )
 
 
 def seen(provider: Provider) -> None:
@@ -182,51 +198,3 @@ def seen(provider: Provider) -> None:
         _seen_at[provider.key] = time.monotonic()
         Lane.objects.get_or_create(key=provider.key)
         Lane.objects.filter(key=provider.key).update(last_webhook_at=timezone.now())
-
-
-def adopt(provider: str, message_ids: Collection[str] | None = None) -> int:
-    """Reports that were quicker than our commit find their messages; returns how many did.
-
-    Of those that came lately, or of those with one of `message_ids`, which a worker has just committed.
-    """
-    using = router.db_for_write(EmailEvent)
-    waiting = EmailEvent.objects.using(using).filter(email=None, provider=provider)
-    # What waits longer is about messages of others, but for those whose worker commits late.
-    lately = Q(recorded_at__gt=timezone.now() - LATELY)
-    waiting = waiting.filter(lately if message_ids is None else Q(message_id__in=message_ids))
-    orphans = list(waiting.order_by("-recorded_at")[:1000])
-    if not orphans or provider not in PROVIDERS:
-        return 0
-    with transaction.atomic(using=using):
-        reports = {event.pk: as_report(event) for event in orphans}
-        matches = match(PROVIDERS[provider], list(reports.values()), using)
-        found = [event for event in orphans if matches[event.dedupe_key].email is not None]
-        emails = fates.lock({match.email for match in matches.values() if match.email is not None})
-        for event in found:
-            event.email_id, event.recipient_id = matches[event.dedupe_key][:2]
-            event.detail = {name: value for name, value in event.detail.items() if name not in {"to", "hard"}}
-        EmailEvent.objects.using(using).bulk_update(found, ["email", "recipient", "detail"], batch_size=200)
-        fates.write(emails)
-        suppress([(e.dedupe_key, reports[e.pk], matches[e.dedupe_key].address) for e in found], using)
-    return len(found)
-
-
-def as_report(event: EmailEvent) -> Report:
-    return Report(
-        type=event.type,
-        at=None if event.detail.get("undated") else event.occurred_at,
-        event_id=event.event_id,
-        message_id=event.message_id,
-        recipient=event.detail.get("to", ""),
-        ref=None,
-        key=event.dedupe_key,
-        fingerprint=event.detail.get("print", ""),
-        hard=bool(event.detail.get("hard")),
-    )
-
-
-def forget_orphans() -> None:
-    """Reports about messages of others, who send through the same account."""
-    old = EmailEvent.objects.filter(email=None, recorded_at__lt=timezone.now() - KEPT).values_list("pk", flat=True)
-    while some := list(old[:1000]):
-        EmailEvent.objects.filter(pk__in=some).delete()

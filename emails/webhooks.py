@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 
 from emails import providers, tracking
-from emails.authentication import NotAllowed, check_freshness, check_topic
+from emails.authentication import NotAllowed, check_freshness, check_topic, signature
 from emails.profile import Provider, Webhook
 from emails.reports import Report, report
 
@@ -53,9 +53,11 @@ def receive(request: HttpRequest, esp: str) -> HttpResponse:
         return refused(provider, 400, type(error).__name__)
     try:
         events = [event for event in view.parse_events(request) if event is not None]
-    except Exception as error:
-        return refused(provider, 400, type(error).__name__)
+    except Exception:
+        events, view.odd = [], 1
     reports = understood(provider, view, events)
+    if not reports and not provider.webhook.signs_body:
+        tracking.remember(provider, str(signature(request)["token"]))
     if view.odd and not reports:
         return refused(provider, 400, "odd_events")
     return kept(provider, reports)

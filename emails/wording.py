@@ -46,7 +46,7 @@ def as_text(said: Any) -> str:
 
 def scrub(words: str) -> str:
     """The first 500 characters, addresses and anything that looks like a key masked."""
-    words = storable(words)
+    words = storable(words[:2000])  # Strangers write some of it, and the patterns take their time.
     words = re.sub(r"[^\s@\"'<>:,;()\[\]{}]+@[\w.-]+", "•••@•••", words)
     words = re.sub(r"[A-Za-z0-9_+/=-]{24,}", "••••", words)
     return " ".join(words.split())[:500]

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from emails import control
 from emails.admin.display import badge, moment, provider_label
 from emails.models import EmailLog, Lane, Pause, State
+from emails.payload import storable
 
 LABELS = {
     "cancel": (gettext_lazy("Cancel it"), gettext_lazy("It will not be sent.")),
@@ -60,7 +61,7 @@ class ControlMixin(admin.ModelAdmin[EmailLog]):
     @method_decorator(require_POST)
     def control_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         email = self.found(pk)  # type: ignore[attr-defined]
-        verb, reason = request.POST.get("verb", ""), request.POST.get("reason", "").strip()[:500]
+        verb, reason = request.POST.get("verb", ""), storable(request.POST.get("reason", "").strip()[:500])
         if not (self.has_view_permission(request) and may(request, email, verb)):
             raise PermissionDenied
         try:
@@ -150,7 +151,7 @@ class LaneAdmin(admin.ModelAdmin[Lane]):
         """Pause all sending for a reason, or resume it."""
         if not may_control(request):
             raise PermissionDenied
-        reason = request.POST.get("reason", "").strip()[:500]
+        reason = storable(request.POST.get("reason", "").strip()[:500])
         if "resume" in request.POST:
             done = Pause.end(request.user)
             self.message_user(request, _("Sending goes on.") if done else _("Sending was not paused."))

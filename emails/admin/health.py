@@ -24,7 +24,7 @@ from emails.checks import TAG, how_to_authenticate, pasted_url
 from emails.models import EmailLog, Health, Lane, Pause, State, Worker
 from emails.models.worker import ALIVE
 from emails.profile import Provider
-from emails.providers import active, in_use
+from emails.providers import in_use
 
 STUCK = 120  # Seconds.
 MOST = 10_000  # Messages that are counted; beyond it is "many".
@@ -107,7 +107,7 @@ def about(provider: Provider) -> dict[str, Any]:
     lane = Lane.look(provider.key)
     return {
         "label": provider.label,
-        "role": _("first") if provider.key == active().key else _("fallback"),
+        "role": _("first") if provider.key == settings.EMAILS["PROVIDER"] else _("fallback"),
         "lane": lane_badge(lane),
         "error": lane.error,
         "failures": lane.failures,

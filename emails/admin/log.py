@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from emails.addresses import bare
 from emails.admin import preview
 from emails.admin.control import ControlMixin, buttons
 from emails.admin.display import badge, moment, provider_label
@@ -56,7 +57,7 @@ class EmailLogAdmin(ControlMixin):
         if term.startswith("<"):
             found: Any = by_id
         elif "@" in term and " " not in term:
-            found = Exists(recipients.filter(address=term.lower())) | by_id
+            found = Exists(recipients.filter(address=bare(term))) | by_id
         else:
             texts = Q(subject__icontains=term) | Q(user_label__icontains=term)
             found = texts | Exists(recipients.filter(address__contains=term.lower())) | by_id

@@ -19,6 +19,7 @@ from emails.admin.control import may_control
 from emails.admin.display import badge, moment
 from emails.admin.filters import StaticFilter
 from emails.models import Suppression
+from emails.payload import storable
 
 
 class LiftedFilter(StaticFilter):
@@ -109,7 +110,7 @@ class SuppressionAdmin(admin.ModelAdmin[Suppression]):
         if not may_control(request):
             raise PermissionDenied
         suppression = get_object_or_404(Suppression, pk=pk)
-        reason = request.POST.get("reason", "").strip()[:500]
+        reason = storable(request.POST.get("reason", "").strip()[:500])
         if not reason:
             self.message_user(request, gettext("Say why: others will wonder."), messages.ERROR)
         elif suppression.lift(request.user, reason):

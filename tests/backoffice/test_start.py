@@ -160,8 +160,11 @@ def test_a_file_in_another_encoding_is_one_line_too(tmp_path: Path) -> None:
 
 
 def test_a_key_may_begin_with_a_brace_and_a_time_out_is_a_number() -> None:
-    anymail = settings_under(POSTMARK_SERVER_TOKEN="{key", ANYMAIL_REQUESTS_TIMEOUT="10")["ANYMAIL"]
+    anymail = settings_under(POSTMARK_SERVER_TOKEN="{key", BREVO_API_KEY="true", ANYMAIL_REQUESTS_TIMEOUT="10")[
+        "ANYMAIL"
+    ]
     assert (anymail["POSTMARK_SERVER_TOKEN"], anymail["REQUESTS_TIMEOUT"]) == ("{key", 10)
+    assert anymail["BREVO_API_KEY"] == "true"
 
 
 def test_a_database_that_does_not_answer_is_one_line() -> None:

@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +21,7 @@ from emails.kinds import EmailKind
 from emails.models import EmailLog
 from emails.providers import PROVIDERS
 from tests.backoffice.test_start import GOOD, start
-from tests.site import ROOT
+from tests.site import ROOT, Site
 from tests.webhooks import REPORTING, configure, environment
 
 MANAGE = str(ROOT / "manage.py")
@@ -108,9 +109,9 @@ def test_a_good_deployment_is_not() -> None:
     assert start(MANAGE, "check", "--deploy", "--fail-level=WARNING", **fine).returncode == 0
 
 
-def test_celery_does_not_start_either() -> None:
-    for program in ("worker", "beat"):
-        command = ["celery", "-A", "backoffice.celery", program]
+def test_celery_does_not_start_either(tmp_path: Path) -> None:
+    for program in (["worker"], ["beat", f"--schedule={tmp_path / 'schedule'}"]):
+        command = ["celery", "-A", "backoffice.celery", *program]
         code = f"import sys; sys.argv = {command!r}; from celery.__main__ import main; main()"
         broker = {"TASK_BACKEND": "celery", "CELERY_BROKER_URL": "redis://127.0.0.1:9/0"}
         done = start("-c", code, **broker, EMAIL_REDIRECT_TO="staging@example.org")
@@ -181,6 +182,39 @@ class TestKinds:
         (tmp_path / "k.txt").write_text("Subject\n\nText")
         (tmp_path / "k.html").write_text("<p>" + "x" * 100_001)
         assert "emails.W004" in self.numbers(EmailKind("k", "n", "w", templates="."))
+
+
+KIND = """
+import django
+from django.conf import settings
+settings.TEMPLATES[0]["DIRS"].append({folder!r})
+django.setup()
+from django.core.management import call_command
+from emails.kinds import EmailKind, register
+register(EmailKind("k", "n", "w", templates="."))
+call_command("check", fail_level="WARNING")
+"""
+
+
+def test_a_site_with_such_a_kind_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "k.txt").write_text("Subject\n\nText")
+    env = {"DJANGO_SETTINGS_MODULE": "backoffice.settings", "PYTHONPATH": str(ROOT)}
+    done = start("-c", KIND.format(folder=str(tmp_path)), **env)
+    assert done.returncode == 1
+    assert "emails.E007" in done.stderr
+    (tmp_path / "k.html").write_text("<p>" + "x" * 100_001)
+    done = start("-c", KIND.format(folder=str(tmp_path)), **env)
+    assert done.returncode == 1
+    assert "emails.W004" in done.stderr
+
+
+def test_a_site_whose_queue_is_stuck_is_warned(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.manage("sendtestemail", "a@example.com")
+        site.python("from emails.models import EmailLog; EmailLog.objects.update(run_at='2026-01-01T00:00:00Z')")
+        done = site.manage("check", "--deploy", "--tag", "emails", "--fail-level=WARNING", check=False)
+        assert "emails.W006" in done.stderr
+        assert "Start manage.py worker" in done.stderr
 
 
 @pytest.mark.django_db

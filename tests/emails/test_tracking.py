@@ -13,7 +13,7 @@ from django.core.mail import EmailMessage
 from django.test import Client
 from django.utils import timezone
 
-from emails import delivery, recording, rescue, sweeper, tracking
+from emails import delivery, orphans, recording, rescue, sweeper
 from emails.models import EmailEvent, EmailLog, Suppression
 from emails.signals import email_failed, email_sent, email_status_changed
 from tests.conftest import Commit
@@ -35,7 +35,7 @@ def record(*to: str, **columns: Any) -> EmailLog:
     message.send()
     email: EmailLog = message.email_log  # type: ignore[attr-defined]
     if columns:
-        force(email, **{"provider": "postmark", "attempts": 1, **columns})
+        force(email, **{"provider": "postmark", "attempts": 1, "first_tried_at": timezone.now(), **columns})
     email.refresh_from_db()
     return email
 
@@ -112,10 +112,10 @@ class TestOrphans:
     def test_it_is_forgotten_after_a_week(self) -> None:
         email = record()
         told(email, "delivered", ref="", message_id="somebody else's")
-        tracking.forget_orphans()
+        orphans.forget()
         assert EmailEvent.objects.filter(email=None).count() == 1
         EmailEvent.objects.filter(email=None).update(recorded_at=timezone.now() - timedelta(days=8))
-        tracking.forget_orphans()
+        orphans.forget()
         assert EmailEvent.objects.filter(email=None).count() == 0
 
 
@@ -145,7 +145,10 @@ class TestProof:
         said = event("postmark", email, "bounced") | {"Type": "Blocked"}
         report("postmark", said)
         email.refresh_from_db()
-        assert (email.state, email.delivery) == ("suppressed", "rejected")
+        assert (email.state, email.delivery) == ("failed", "rejected")
+        told(email, "delivered", at=NOON + timedelta(minutes=1))  # It was on its way to another list.
+        email.refresh_from_db()
+        assert (email.state, email.delivery) == ("sent", "delivered")
 
     def test_what_staff_have_cancelled_stays_so(self) -> None:
         email = record(state="cancelled")
