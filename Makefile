@@ -7,7 +7,7 @@ run: $(BIN)/.installed .env ## Web server and worker, with sample people, at htt
 	@$(if $(PORT),PORT=$(PORT)) $(BIN)/python manage.py run --demo
 
 test: $(BIN)/.installed-dev ## The tests that need nothing but Python, on SQLite
-	@$(BIN)/python -m pytest -n $(WORKERS) -q $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q $(TESTS)
 
 # One more than there are cores: a good part of the tests waits for processes.
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')

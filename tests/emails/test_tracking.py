@@ -238,7 +238,7 @@ class TestMutations:
         configure(settings, **environment(key))
         email = sent(provider=key, message_id="m")
         client = Client(raise_request_exception=False)
-        for kind in sorted(EVENTS[key]):
+        for kind in examples(("bounced",), tuple(EVENTS[key])):
             sample = event(key, email, kind)
             for number, spoilt in enumerate(mutations(key, sample)):
                 answer = report(key, spoilt, client=client)
@@ -266,7 +266,7 @@ ODD += ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "=?utf-8?q?=0A
 def spoilt_leaves(sample: Any, path: tuple[Any, ...] = ()) -> Iterator[Any]:
     """The sample with each of its values, however deep, replaced by each odd one."""
     for at in leaves(sample):
-        for value in ODD:
+        for value in examples(ODD[::3], ODD):
             spoilt = copy.deepcopy(sample)
             inner = spoilt
             for name in at[:-1]:
