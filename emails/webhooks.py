@@ -53,14 +53,13 @@ def receive(request: HttpRequest, esp: str) -> HttpResponse:
         return refused(provider, 400, type(error).__name__)
     try:
         events = [event for event in view.parse_events(request) if event is not None]
-    except Exception:
-        events, view.odd = [], 1
+    except Exception as error:
+        events, view.odd, view.why = [], 1, type(error).__name__
     reports = understood(provider, view, events)
-    if not reports and not provider.webhook.signs_body:
-        tracking.remember(provider, str(signature(request)["token"]))
-    if view.odd and not reports:
-        return refused(provider, 400, "odd_events")
-    return kept(provider, reports)
+    token = "" if reports or provider.webhook.signs_body else str(signature(request)["token"])
+    answer = kept(provider, reports, token)
+    nothing = view.odd and not reports and answer.status_code == 200
+    return refused(provider, 400, "odd_events") if nothing else answer
 
 
 def fits(request: HttpRequest) -> bool:
@@ -79,21 +78,21 @@ def listening(webhook: Webhook, *, signed: bool) -> Any:
     base: Any = import_string(webhook.view)
 
     class View(base):  # type: ignore[misc]
-        odd = 0
+        odd, why = 0, ""
         event_types = {**getattr(base, "event_types", {}), **dict(webhook.more_types)}
 
         def esp_to_anymail_event(self, *args: Any) -> Any:
             try:
                 return super().esp_to_anymail_event(*args)
-            except Exception:
-                self.odd += 1
+            except Exception as error:  # Inbound mail that is posted here by mistake, too: Anymail's class says so.
+                self.odd, self.why = self.odd + 1, type(error).__name__
                 return None
 
         def unwrap_event(self, raw_event: Any) -> Any:  # SparkPost's, before the one above.
             try:
                 return super().unwrap_event(raw_event)
-            except Exception:
-                self.odd += 1
+            except Exception as error:
+                self.odd, self.why = self.odd + 1, type(error).__name__
                 return None, None, raw_event
 
     return View(webhook_secret=[]) if signed else View()
@@ -104,20 +103,27 @@ def understood(provider: Provider, view: Any, events: list[Any]) -> list[Report]
     for event in events:
         try:
             found = report(provider, event)
-        except (ValueError, TypeError, RecursionError):
-            view.odd += 1
+        except (ValueError, TypeError, RecursionError) as error:
+            view.odd, view.why = view.odd + 1, type(error).__name__
             continue
         if found is not None:
             reports.append(found)
     if view.odd:
-        logger.warning("webhook.odd_events provider=%s number=%s", provider.key, view.odd)
+        logger.warning("webhook.odd_events provider=%s number=%s error=%s", provider.key, view.odd, view.why)
     return reports
 
 
-def kept(provider: Provider, reports: list[Report]) -> HttpResponse:
+def kept(provider: Provider, reports: list[Report], token: str = "") -> HttpResponse:
+    """`token` is one that nothing was said under: nothing else may be."""
     for last in (False,) * (TRIES - 1) + (True,):
         try:
-            return HttpResponse() if tracking.ingest(provider, reports) else refused(provider, 400, "replayed")
+            if token:
+                tracking.remember(provider, token)
+            return (
+                HttpResponse()
+                if not reports or tracking.ingest(provider, reports)
+                else refused(provider, 400, "replayed")
+            )
         except (OperationalError, InterfaceError) as error:
             if last:
                 logger.warning("webhook.database_away provider=%s error=%s", provider.key, type(error).__name__)

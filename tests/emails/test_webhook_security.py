@@ -279,6 +279,18 @@ def test_a_database_that_is_away_asks_the_provider_to_come_again(settings: Any, 
     with patch("emails.tracking.match", side_effect=OperationalError):
         answer = report("postmark", event("postmark", email, "delivered"), client=client)
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    configure(settings, **environment("mailgun"))
+    with patch("emails.tracking.remember", side_effect=OperationalError):
+        answer = report("mailgun", {"event-data": {"event": "list_member_uploaded"}}, client=client)
+    assert answer.status_code == 503
+
+
+def test_inbound_mail_that_is_posted_here_is_named_in_the_log(settings: Any, client: Client, caplog: Any) -> None:
+    configure(settings, **environment("postmark"))
+    with caplog.at_level(logging.WARNING, "emails"):
+        assert report("postmark", {"FromFull": {}, "To": "s3cr3t@example.com"}, client=client).status_code == 400
+    assert "webhook.odd_events provider=postmark number=1 error=AnymailConfigurationError" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 def test_the_lane_tells_when_something_was_last_reported(settings: Any, client: Client) -> None:
