@@ -50,30 +50,6 @@ def test_nothing_is_lost_or_doubled_while_the_provider_is_down(tmp_path: Path) -
             assert len(esp.accepted) == len(set(esp.refs)) == 10
 
 
-def test_a_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(tmp_path: Path) -> None:
-    concurrency, count = 4, 80
-    with LoopbackESP() as esp:
-        esp.fault = lambda number: time.sleep(0.03)
-        settings = {"EMAIL_LEASE_SECONDS": "5", "EMAIL_CONCURRENCY": str(concurrency)}
-        with Site(tmp_path, **postmark(esp.url), **settings) as site:
-            site.python(RECORD.format(count=count))
-            for kill in range(2):
-                worker = site.start("worker")
-                site.wait_until(lambda least=20 * (kill + 1): esp.requests >= least)
-                worker.kill()
-                worker.wait()
-            site.start("worker")
-            states = site.wait_until(lambda: settled(site.states()), seconds=60)
-            assert states.get("sent", 0) + states.get("in_doubt", 0) == count
-            assert states.get("in_doubt", 0) <= 2 * concurrency
-            assert len(set(esp.refs)) == len(esp.accepted)
-            assert len(esp.accepted) >= states["sent"]
-
-
-def settled(states: dict[str, int]) -> dict[str, int] | None:
-    return states if set(states) <= {"sent", "in_doubt"} else None
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_idle_worker_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
     with Site(tmp_path) as site:
