@@ -37,10 +37,10 @@ def lock(pks: Collection[int]) -> list[EmailLog]:
     return list(rows.select_for_update(no_key=True)) if pks else []
 
 
-def write(emails: Collection[EmailLog]) -> None:
-    """Fold the reports about these messages, which are locked, and write what has changed."""
+def write(emails: Collection[EmailLog]) -> set[int]:
+    """Fold the reports about these messages, which are locked, and write what has changed; returns whose state has."""
     if not emails:
-        return
+        return set()
     using = router.db_for_write(EmailLog)
     reports = reports_of([email.pk for email in emails], using)
     recipients = defaultdict(list)
@@ -56,7 +56,7 @@ def write(emails: Collection[EmailLog]) -> None:
                 recipient.delivery = fate.delivery
                 changed.append((recipient.pk, *astuple(fate)))
     updating(EmailRecipient, using, FATE)(changed)
-    settle(emails, recipients, reports, using)
+    return settle(emails, recipients, reports, using)
 
 
 def reports_of(pks: Collection[int], using: str) -> dict[int, list[tuple[int | None, Told, str]]]:
@@ -69,8 +69,8 @@ def reports_of(pks: Collection[int], using: str) -> dict[int, list[tuple[int | N
     return found
 
 
-def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str) -> None:
-    """Write each message's delivery, and its state where the reports prove another one."""
+def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str) -> set[int]:
+    """Write each message's delivery, and its state where the reports prove another one; returns of which they do."""
     now = timezone.now()
     rows: list[tuple[Any, ...]] = []
     events: list[EmailEvent] = []
@@ -103,6 +103,7 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
     announce(email_sent, {pk: {} for pk, state in proofs.items() if state == State.SENT}, using)
     announce(email_failed, {pk: {} for pk, state in proofs.items() if state != State.SENT}, using)
     announce(email_status_changed, changes, using)
+    return set(proofs)
 
 
 def proved(

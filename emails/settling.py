@@ -99,9 +99,9 @@ def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: 
     inserting(EmailEvent, using)(events)
     updating(EmailRecipient, using, ("message_id",))(ids)
     sent = {email.pk: outcome.message_id for email, outcome in ours if states[email.pk] == State.SENT}
-    failed = [email.pk for email, _ in ours if states[email.pk] in {State.FAILED, State.SUPPRESSED}]
-    if reported:  # It may have been accepted after all, whatever was answered.
-        fates.write(fates.lock(reported))
+    failed = {email.pk for email, _ in ours if states[email.pk] in {State.FAILED, State.SUPPRESSED}}
+    if reported:  # It may have been accepted after all, whatever was answered; then it has not failed either.
+        failed -= fates.write(fates.lock(reported))
     for provider in {email.provider for email, _ in ours if email.pk in sent and PROVIDERS[email.provider].receives}:
         orphans.adopt(provider, {message_id for message_id in sent.values() if message_id})
     announce(email_sent, {pk: {} for pk in sent}, using)

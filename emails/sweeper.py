@@ -31,7 +31,8 @@ def turn() -> None:
         Worker.beat()
         in_use = providers.in_use()
         for provider in in_use:
-            orphans.adopt(provider.key)
+            if provider.receives:
+                orphans.adopt(provider.key)
         closed = all(Lane.look(provider.key).closed for provider in in_use)
         waiting = EmailLog.objects.none() if closed else EmailLog.objects.due()
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.

@@ -111,7 +111,6 @@ def about(provider: Provider) -> dict[str, Any]:
         "lane": lane_badge(lane),
         "error": lane.error,
         "failures": lane.failures,
-        "next_try": lane.closed_until,
         "last_success": moment(lane.last_success_at) if lane.last_success_at else "",
         "last_error": moment(lane.last_error_at) if lane.last_error_at else "",
         "last_report": moment(lane.last_webhook_at) if lane.last_webhook_at else "",
@@ -146,6 +145,8 @@ def capabilities(provider: Provider) -> list[str]:
         said.append(_("After a crash, what may or may not have left is shown as in doubt, and not sent again."))
     if provider.prefix and not provider.metadata:
         said.append(_("It takes no metadata: our reference travels as a tag."))
+    if provider.prefix and not provider.tracking_options:
+        said.append(_("A message can't switch the tracking of opens and clicks: that is set at the provider."))
     if provider.tags == 1:
         said.append(_("It takes one tag with a message, which is the caller's where there is one."))
     return said

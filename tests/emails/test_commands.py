@@ -68,6 +68,12 @@ def test_what_is_wrong_is_the_one_next_step() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_address_that_is_none_is_a_next_step_too() -> None:
+    done = start(MANAGE, "check_email", POSTMARK_API_URL="foo")
+    assert done.returncode == 1
+    assert "✕ credentials: POSTMARK_API_URL is not an absolute URL." in done.stdout
+
+
 def test_a_report_signed_with_a_key_of_ones_own(tmp_path: Path, port: int) -> None:
     site_url = f"http://127.0.0.1:{port}"
     with Site(tmp_path, **environment("postal"), DEBUG="true", SITE_URL=site_url) as site:

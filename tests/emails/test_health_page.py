@@ -116,6 +116,7 @@ def test_it_tells_who_delivers_and_what_waits(admin_client: Client, settings: An
         ("brevo", "another try makes no second copy"),
         ("postmark", "shown as in doubt"),
         ("mailjet", "It takes one tag"),
+        ("scaleway", "switch the tracking of opens and clicks"),
     ],
 )
 def test_it_says_what_the_provider_can(key: str, words: str, admin_client: Client, settings: Any) -> None:

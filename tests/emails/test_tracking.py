@@ -364,6 +364,30 @@ class TestSignals:
         ]
 
 
+def test_what_a_report_proves_has_not_failed(esp: LoopbackESP, commit: Commit) -> None:
+    """The provider refuses with an error what it has accepted, and its report is there before the error is written."""
+    heard: list[str] = []
+
+    def listen(signal: Any, email: EmailLog, **facts: Any) -> None:
+        heard.append("sent" if signal is email_sent else "failed")
+
+    configure_for(esp)
+    with commit():
+        email = record()
+        told(email, "delivered")
+    esp.fault = 422
+    for signal in (email_sent, email_failed):
+        signal.connect(listen)
+    try:
+        with commit():
+            delivery.drain(seconds=5)
+    finally:
+        for signal in (email_sent, email_failed):
+            signal.disconnect(listen)
+    email.refresh_from_db()
+    assert (email.state, heard) == ("sent", ["sent"])
+
+
 def test_a_link_that_was_clicked_is_kept_by_its_host_alone() -> None:
     email = sent()
     said = event("postmark", email, "clicked") | {"OriginalLink": "https://example.com/reset/MQ/s3cr3t-token/?x=s3cr3t"}

@@ -15,9 +15,9 @@ from emails.providers import PROVIDERS, in_use
 
 PATIENCE = 60.0  # Seconds for the outcome, and then for the first report.
 LINES = (
-    ("settings", {"E001", "E004", "E008", "E009"}),
+    ("settings", {"E001", "E004", "E007", "E008", "E009"}),
     ("package", {"E003"}),
-    ("credentials", {"E002"}),
+    ("credentials", {"E002", "E010"}),
     ("From domain", {"W001"}),
     ("webhook", {"E005", "W005", "E006"}),
 )
