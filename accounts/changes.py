@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import LastSuperuser, User
 from accounts.story import Story, begin, open_story, story_of
 from accounts.telling import AFTER, BEFORE, tell_change, tell_creation, tell_deletion, tell_deletion_ahead
 from accounts.values import RELATIONS, Values, differ, names_of, of_instance, reachable, read
@@ -65,6 +65,8 @@ def after_save(instance: User, using: str, created: bool, update_fields: Iterabl
     now = becoming or story.now()
     if now is None:
         return
+    if story.before.get("is_active") and not now["is_active"]:
+        instance.end_sessions()  # A browser that is signed in must not be so again once the account is.
     if first_address(story, now):
         now["welcomed_at"] = instance.welcomed_at = timezone.now()
         User._base_manager.using(using).filter(pk=instance.pk).update(welcomed_at=instance.welcomed_at)
@@ -98,8 +100,18 @@ def before_delete(pk: Any, using: str) -> None:
 
 def after_delete(pk: Any, using: str) -> None:
     story = story_of(using, pk)
-    if story is not None and story.deleted is not None and not story.created and AFTER not in story.rows:
+    if story is None or story.deleted is None:
+        return
+    if story.deleted["is_superuser"] and story.deleted["is_active"]:
+        keep_a_superuser(using)
+    if not story.created and AFTER not in story.rows:
         tell_deletion(story)
+
+
+def keep_a_superuser(using: str) -> None:
+    """Whoever is deleted, beside others or by a cascade: SQLite's guard does not watch deletions."""
+    if not User._base_manager.using(using).filter(is_superuser=True, is_active=True).exists():
+        raise LastSuperuser
 
 
 def relation_changed(instance: Any, relation: str, people: set[Any] | None, ahead: bool, using: str) -> None:

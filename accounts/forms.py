@@ -1,11 +1,12 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm, UsernameField
+from django.contrib.auth.forms import BaseUserCreationForm, PasswordResetForm, UserChangeForm, UsernameField
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.tasks import send_password_reset
 
 
 class DistinctPersonMixin(forms.ModelForm[User]):
@@ -33,9 +34,16 @@ class DistinctPersonMixin(forms.ModelForm[User]):
 class PersonAddForm(DistinctPersonMixin, BaseUserCreationForm):  # type: ignore[type-arg]
     """Creates a person; without a password the person can't sign in with one until it is set."""
 
+    send_invitation = forms.BooleanField(
+        label=_("Send invitation"),
+        required=False,
+        initial=True,
+        help_text=_("Mails a link to set a password. Without effect where you choose the password here."),
+    )
+
     class Meta:
         model = User
-        fields = ("username", "email", "first_name", "last_name", "language")
+        fields = ("username", "email", "first_name", "last_name", "language", "is_staff", "groups")
         field_classes = {"username": UsernameField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,3 +74,10 @@ class PersonChangeForm(DistinctPersonMixin, UserChangeForm):  # type: ignore[typ
         model = User
         fields = "__all__"
         field_classes = {"username": UsernameField}
+
+
+class ForgottenPasswordForm(PasswordResetForm):
+    """Hands the address to a task. Whether anybody has it can be told neither by the answer nor by its time."""
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        send_password_reset.enqueue(self.cleaned_data["email"])

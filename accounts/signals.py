@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from axes.signals import user_locked_out
 from django.apps import apps
+from django.contrib.auth import user_logged_in, user_logged_out, user_login_failed
 from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import class_prepared, m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from accounts import changes
+from accounts import batches, changes, signins
 from accounts.models import User
+from emails.signals import swept
 
 
 def connect() -> None:
@@ -21,6 +24,12 @@ def connect() -> None:
     for model in (Group, Permission):
         pre_delete.connect(grant_pre_delete, sender=model, dispatch_uid="accounts.grant_pre_delete")
         post_delete.connect(grant_post_delete, sender=model, dispatch_uid="accounts.grant_post_delete")
+
+    user_logged_in.connect(person_logged_in, dispatch_uid="accounts.person_logged_in")
+    user_login_failed.connect(person_login_failed, dispatch_uid="accounts.person_login_failed")
+    user_logged_out.connect(person_logged_out, dispatch_uid="accounts.person_logged_out")
+    swept.connect(batches.wake_stalled, dispatch_uid="accounts.wake_stalled")
+    user_locked_out.connect(person_locked_out, dispatch_uid="accounts.person_locked_out")
 
 
 def listen_to(sender: type[Any], **kwargs: Any) -> None:
@@ -76,6 +85,22 @@ def grant_post_delete(sender: type[Any], instance: Any, using: str, **kwargs: An
 
 def relation_of(model: type[Any]) -> str:
     return "groups" if model is Group else "user_permissions"
+
+
+def person_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    signins.came_in(request, user)
+
+
+def person_login_failed(sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any) -> None:
+    signins.failed(request, str(credentials.get("username") or ""))
+
+
+def person_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    signins.went_out(request, user)
+
+
+def person_locked_out(sender: Any, request: Any, username: Any, **kwargs: Any) -> None:
+    signins.was_locked(request, str(username or ""))
 
 
 RECEIVERS: dict[Any, Any] = {

@@ -11,10 +11,10 @@ from accounts.emails import (
     REACTIVATED,
     UPDATE_NOTICE,
     WELCOME,
-    tell,
 )
 from accounts.story import Changes, Story
 from accounts.values import ACCESS, PROFILE, Values
+from accounts.writing import tell
 from emails.kinds import EmailKind
 
 BEFORE, AFTER = "before", "after"

@@ -12,6 +12,12 @@ class BackofficeAdminSite(admin.AdminSite):
     index_title = _("People and what they are told")
     first = ("accounts", "emails")  # What staff come for stands before Django's own apps.
     site_url = None  # There is no site beside the admin.
+    # Who may add a device to another's account, or read its key, would be that other; people's pages do it safely.
+    hidden = ("otp_totp", "axes")
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        if getattr(getattr(model_or_iterable, "_meta", None), "app_label", "") not in self.hidden:
+            super().register(model_or_iterable, admin_class, **options)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().each_context(request), "email_redirect": settings.EMAILS["REDIRECT_TO"]}

@@ -131,6 +131,18 @@ class Env:
             raise malformed(name, "one email address, with or without a name", example)
         return value
 
+    def patterns(self, name: str) -> list[str]:
+        """Regular expressions with one group each, as a JSON list of texts; [] where none is set."""
+        example = r'["https://shop[.]example[.]com/magic/([0-9a-f]{32})"]'
+        try:
+            values = json.loads(self.get(name) or "[]")
+            valid = isinstance(values, list) and all(re.compile(value).groups == 1 for value in values)
+        except (ValueError, TypeError, re.error):
+            valid = False
+        if not valid:
+            raise malformed(name, "a JSON list of regular expressions with one group each", example)
+        return list(values)
+
     def time_zone(self, name: str, *, default: str) -> str:
         value = self.get(name) or default
         try:

@@ -39,9 +39,23 @@ SECURE_SSL_REDIRECT = SECURE
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_REFERRER_POLICY = "same-origin"
-if env.boolean("BEHIND_PROXY", default=False):
+if BEHIND_PROXY := env.boolean("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+POLICY = {
+    "default-src": ["'self'"],
+    # The forms of Django 5.2's admin carry styles of their own; scripts nowhere do.
+    "style-src": ["'self'", *(["'unsafe-inline'"] if django.VERSION < (6, 0) else [])],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
+if django.VERSION >= (6, 0):
+    SECURE_CSP = POLICY
+else:
+    CONTENT_SECURITY_POLICY = {"DIRECTIVES": POLICY}
 
 # Application ---------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -49,28 +63,33 @@ INSTALLED_APPS = [
     "accounts.apps.AccountsConfig",
     "emails.apps.EmailsConfig",
     "backoffice.apps.BackofficeAdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
+    *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions", "messages")),
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "anymail",
-    *(["django_tasks"] if django.VERSION < (6, 0) else []),
+    *("axes", "django_otp", "django_otp.plugins.otp_totp", "import_export"),
+    *(["csp", "django_tasks"] if django.VERSION < (6, 0) else []),
     "django_tasks_db",
 ]
 MIDDLEWARE = [
     "backoffice.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware"
+    if django.VERSION >= (6, 0)
+    else "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "emails.middleware.CauseMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.middleware.IdleMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "backoffice.urls"
 WSGI_APPLICATION = "backoffice.wsgi.application"
@@ -94,15 +113,31 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # People --------------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "account"
+LOGOUT_REDIRECT_URL = "login"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+# Whether staff prove who they are by a second factor: off, to those who have set one up, or to all.
+STAFF_2FA = env.choice("STAFF_2FA", ["off", "optional", "required"], default="optional")
+OTP_TOTP_ISSUER = "Backoffice"
+# A session ends after this time without a request, and with every new password.
+SESSION_COOKIE_AGE = 60 * env.integer("SESSION_IDLE_MINUTES", default=60, most=60 * 24 * 30)
+PASSWORD_RESET_TIMEOUT = 3600 * env.integer("PASSWORD_RESET_HOURS", default=24, most=24 * 30)
+INVITATION_TIMEOUT = 24 * 3600 * env.integer("INVITATION_DAYS", default=7, most=365)
+# Failed sign-ins, per account and per address of the network, until both have to wait (accounts/throttling.py).
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Nobody keeps another locked out by going on.
+AXES_RESET_ON_SUCCESS = False  # accounts/signins.py resets less: one's own failures alone.
+AXES_LOCKOUT_PARAMETERS = "accounts.throttling.counted_by"
+AXES_CLIENT_IP_CALLABLE = "accounts.throttling.client_address"
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_HTTP_RESPONSE_CODE = 429
+AXES_DISABLE_ACCESS_LOG = True  # The person's timeline has it.
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 
 # Language and time ---------------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -162,6 +197,8 @@ EMAILS: dict[str, Any] = {
     "OPTIONS": SMTP_OPTIONS,
     # For staging: everything goes to this address instead.
     "REDIRECT_TO": env.address("EMAIL_REDIRECT_TO"),
+    # Regular expressions, beside our own, for secrets in mail that other code writes; group 1 is the secret.
+    "SECRET_PATTERNS": env.patterns("EMAIL_SECRET_PATTERNS"),
     "REDIRECT_CONFIRMED": env.boolean("EMAIL_REDIRECT_CONFIRMED", default=False),
     "CONCURRENCY": env.integer("EMAIL_CONCURRENCY", default=8, most=256),
     "RATE_LIMIT": env.number("EMAIL_RATE_LIMIT", default=None, least=0.01, most=10_000),

@@ -1,7 +1,7 @@
 """Who and what is at work: kept beside the code that runs, so that every recorded email can name its cause."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -56,7 +56,15 @@ class Cause:
         self.actor_gone = self.actor_gone or self.actor_pk == pk
 
 
-_suppressed: ContextVar[str] = ContextVar("suppressed", default="")
+@dataclass(frozen=True)
+class Suppressed:
+    """Why emails are recorded and not sent: those of some kinds, or of all."""
+
+    reason: str
+    kinds: frozenset[str] | None = None
+
+
+_suppressed: ContextVar[tuple[Suppressed, ...]] = ContextVar("suppressed", default=())
 _current: ContextVar[Cause | None] = ContextVar("cause", default=None)
 
 
@@ -84,15 +92,20 @@ def caused_by(text: str, actor: Any = None) -> Iterator[Cause]:
 
 
 @contextmanager
-def suppress_emails(reason: str) -> Iterator[None]:
-    """Record the block's emails of our own kinds as skipped, for `reason`, instead of sending them."""
-    token = _suppressed.set(reason)
+def suppress_emails(reason: str, kinds: Iterable[str] | None = None) -> Iterator[None]:
+    """Record the block's emails of our own kinds, or of `kinds` alone, as skipped for `reason` instead of sending them.
+
+    Those that can't be switched off are sent all the same.
+    """
+    new = Suppressed(reason, None if kinds is None else frozenset(kinds))
+    token = _suppressed.set((*_suppressed.get(), new))
     try:
         yield
     finally:
         _suppressed.reset(token)
 
 
-def suppressed() -> str:
-    """The reason why emails are recorded but not sent now, or ""."""
-    return _suppressed.get()
+def suppressed(kind: str) -> str:
+    """The reason why emails of this kind are recorded but not sent now, or ""."""
+    fitting = (one.reason for one in _suppressed.get() if one.kinds is None or kind in one.kinds)
+    return next(fitting, "")

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from emails.kinds import KINDS, EmailKind
 from emails.models import EmailEvent, EmailLog, State, Suppression
 from emails.recording import record_again
 
@@ -47,6 +48,11 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
     """Send the same message once more, as a new row that refers to this one; it settles a doubt about this one."""
     with transaction.atomic():
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
+        kind = KINDS.get(old.kind)
+        if kind is not None and kind.renew is not None:
+            return renew(old, kind, actor, reason)
+        if old.has_sealed:
+            raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
         if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
             raise NotNow(_("It has been sent again already, is on its way, or has no content."))
         addressed = old.recipients.filter(field="to").values_list("address", flat=True)
@@ -56,6 +62,20 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
         if old.state == State.IN_DOUBT:
             settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
         EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
+    return new
+
+
+def renew(old: EmailLog, kind: EmailKind, actor: Any, reason: str) -> EmailLog:
+    """What held a secret is written anew, with another secret, to the address that the person has now."""
+    if old.resends.exists():
+        raise NotNow(_("It has been sent again already."))
+    new: EmailLog | None = kind.renew(old) if kind.renew else None
+    if new is None:
+        raise NotNow(_("The person is gone or disabled, or needs it no more."))
+    EmailLog.objects.filter(pk=new.pk).update(resend_of=old)
+    if old.state == State.IN_DOUBT:
+        settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
+    EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
     return new
 
 

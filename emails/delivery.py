@@ -1,8 +1,7 @@
 """Claim, fence, send, settle: due messages leave through the provider, each at most once.
 
 A message is `claimed` under a lease and a token, then `sending`, committed before its request, then settled by whoever
-holds the token. A worker that dies leaves a stale lease behind (emails/rescue.py). One thread talks to the database and
-the others to the provider, so that no transaction is open during a request.
+holds the token. One thread talks to the database, the others to the provider: no transaction is open during a request.
 """
 
 import logging
@@ -19,6 +18,7 @@ from django.db.models import prefetch_related_objects
 from emails import providers
 from emails.claims import Claims
 from emails.gate import Gate
+from emails.minting import mint
 from emails.models import EmailLog, State
 from emails.outcomes import Outcome
 from emails.payload import has_attachments
@@ -138,7 +138,8 @@ class Drain:
             with transaction.atomic(using=self.using, durable=True):
                 written = self.write()
                 allowed = [] if self.gate.shut else self.gate.permit(batch)
-                fenced = EmailLog.objects.fence(allowed, self.gate.now, self.lease, self.provider.key)
+                ready = mint(allowed, self.gate.now)
+                fenced = EmailLog.objects.fence(ready, self.gate.now, self.lease, self.provider.key)
                 with_attachments = [email for email in fenced if has_attachments(email.payload)]
                 if with_attachments:  # Read only now: they may be large.
                     prefetch_related_objects(with_attachments, "attachments")
@@ -173,8 +174,7 @@ class Drain:
         self.gate.note(self.ended)
         return write(self.ended, self.gate.now)
 
-    def forget(self) -> None:
-        """What has ended is written and committed."""
+    def forget(self) -> None:  # What has ended is written and committed.
         self.gate.forget(email for email, _ in self.ended)
         self.ended.clear()
 

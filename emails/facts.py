@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -12,3 +13,6 @@ class Facts:
     user_label: str = ""
     changes: Mapping[str, list[Any]] = field(default_factory=dict)  # {field: [old, new]}, secrets masked.
     language: str = ""
+    # Of the secret that a send will mint for the placeholder, which depends on when the row was written.
+    secret_digest: str = ""
+    written_at: datetime | None = None

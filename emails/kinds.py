@@ -1,6 +1,8 @@
 """The kinds of email: what each is for, and the one list that the log's filter, the switches and the tests read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext
 
@@ -20,6 +22,10 @@ class EmailKind:
     # A server's error (500, 502, 504) usually means that nothing was sent, and it is tried again; not so with these.
     never_twice: bool = False
     security: bool = False  # Guards the account: goes also to who has reported our mail as spam.
+    # For what mails a link that only the person may have: {primary key: secret} for rows about to be sent, the same one
+    # at every attempt, or none where it would be dead (emails/minting.py). `renew` writes such an email anew.
+    mint: Callable[[Any], dict[int, str]] | None = None
+    renew: Callable[[Any], Any] | None = None
     templates: str = ""  # The folder of <key>.txt and <key>.html.
 
 

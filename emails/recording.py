@@ -15,6 +15,7 @@ from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.payload import Payload, dump
 from emails.rows import inserting
+from emails.sealing import seal
 from emails.signals import announce, email_failed
 from emails.suppression import bars, nobody_left, words
 
@@ -27,11 +28,11 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     Raises UnstorableMessage before anything is written. The savepoint keeps the caller's transaction usable
     where the database refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
     """
-    payloads = [dump(message) for message in messages]
+    payloads, sealed = zip(*(seal(dump(message)) for message in messages), strict=True)
     reached = [addressed(message) for message in messages]
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using):
-        emails = [row(message, payload, current()) for message, payload in zip(messages, payloads, strict=True)]
+        emails = [row(*pieces, current()) for pieces in zip(messages, payloads, sealed, strict=True)]
         barred = Suppression.among({recipient.address for to in reached for recipient in to})
         if barred:
             for email, to in zip(emails, reached, strict=True):
@@ -142,9 +143,15 @@ def about(facts: Facts, cause: Cause) -> dict[str, Any]:
     }
 
 
-def row(message: EmailMessage, payload: Payload, cause: Cause) -> EmailLog:
+def row(message: EmailMessage, payload: Payload, sealed: str, cause: Cause) -> EmailLog:
+    facts: Facts = getattr(message, "facts", Facts())
+    written = {"created_at": facts.written_at} if facts.written_at else {}
     return EmailLog(
-        **about(getattr(message, "facts", Facts()), cause),
+        **written,
+        secret=facts.secret_digest,
+        sealed=sealed,
+        has_sealed=bool(sealed),
+        **about(facts, cause),
         from_email=str(message.from_email),
         subject=str(message.subject),
         text=payload.text,

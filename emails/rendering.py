@@ -63,7 +63,8 @@ def one_line(text: str) -> str:
     """
     kept = (c if unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} else " " for c in text if c not in BIDI)
     # "=?" begins an encoded word (RFC 2047), in which a line break could hide.
-    return " ".join("".join(kept).replace("=?", "").split())
+    # Nobody's name is a place for a secret (emails/minting.py).
+    return " ".join("".join(kept).replace("=?", "").replace("⟦", "[").replace("⟧", "]").split())
 
 
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -19,6 +19,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from emails import connections, envelope, outcomes, providers
 from emails.frozen import freeze
 from emails.marks import mark
+from emails.minting import fill
 from emails.models import EmailLog
 from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, has_attachments, load
@@ -170,7 +171,8 @@ def outgoing(email: EmailLog, provider: Provider, *, marked: bool = True) -> Ema
     """The message as the provider gets it, our reference aboard: the same bytes at every attempt."""
     attached = email.attachments.all() if has_attachments(email.payload) else ()
     attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in attached]
-    message = load(Payload(email.payload, email.text, email.html, attachments))
+    data, text, html = (fill(piece, email.secrets) for piece in (email.payload, email.text, email.html))
+    message = load(Payload(data, text, html, attachments))
     if marked:
         mark(message, provider, str(email.ref), email.kind)
     envelope.address(message, {recipient.address for recipient in email.reached if recipient.suppressed})

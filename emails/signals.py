@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 email_sent = Signal()
 email_failed = Signal()
 email_status_changed = Signal()
+swept = Signal()  # Every few seconds, with the sweeper's turn, for chores of other code; without arguments.
 
 
 def announce(signal: Signal, emails: Mapping[int, dict[str, Any]], using: str) -> None:

@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from emails import orphans, providers, rescue, tasks
 from emails.models import EmailLog, Lane, Worker
+from emails.signals import swept
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def turn() -> None:
     """One round. Any number of workers may take their turns at once; an error costs one turn, not the thread."""
     try:
         rescue.sweep()
+        EmailLog.objects.forget_sealed()
         Worker.beat()
         in_use = providers.in_use()
         for provider in in_use:
@@ -38,6 +40,7 @@ def turn() -> None:
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.
         for _ in range(-(-waiting[: WAKES * 100].count() // 100)):
             tasks.deliver.enqueue()
+        swept.send(None)
         tidy()
     except Exception as error:
         logger.error("sweeper.turn_failed error=%s", frames(error))

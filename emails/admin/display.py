@@ -26,9 +26,13 @@ def tone(status: str) -> str:
 
 
 def badge(status: str, label: str) -> str:
-    shape = SHAPES[tone(status)][0]
+    return toned(tone(status), label)
+
+
+def toned(tone: str, label: str) -> str:
+    """A word in one of the tones of SHAPES."""
     return format_html(
-        '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>', tone(status), shape, label
+        '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>', tone, SHAPES[tone][0], label
     )
 
 

@@ -20,7 +20,7 @@ from emails.rows import updating
 # What a worker has to know of a message before it is the message's turn, and what it sends then.
 FACTS = (
     *("ref", "created_at", "kind", "state", "attempts", "attempt_token"),
-    *("provider", "first_tried_at", "doubtful", "uncertain", "rescues"),
+    *("provider", "first_tried_at", "doubtful", "uncertain", "rescues", "has_sealed"),
 )
 CONTENT = ("text", "html", "payload")
 
@@ -117,6 +117,11 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         stale = self.without_bodies().stale(state).annotate(now=Now(output_field=models.DateTimeField()))
         return list(stale.select_for_update(skip_locked=skip)[:limit])
 
+    def forget_sealed(self) -> int:
+        """Wipe other code's secrets off messages that have ended; returns of how many."""
+        ended = self.exclude(sealed="").exclude(state__in=[*DUE, State.CLAIMED, State.SENDING])
+        return ended.update(sealed="")
+
     def waiting_seconds(self) -> int:
         """How long the message that has been due longest has been waiting; 0 where nothing is due."""
         oldest = self.due().order_by("run_at").values_list("run_at", flat=True).first()
@@ -143,6 +148,9 @@ class EmailLog(models.Model):
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
     payload = models.TextField(blank=True)  # JSON text, not jsonb, which loses key order and refuses NUL.
+    secret = models.CharField(max_length=64, blank=True)  # A digest of what fills the placeholder when it is sent.
+    sealed = models.TextField(blank=True)  # Encrypted: other code's secrets, until it is sent.
+    has_sealed = models.BooleanField(default=False)
     resend_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="resends", db_index=False)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
     delivery = models.CharField(_("delivery"), max_length=10, choices=Delivery, blank=True, default=Delivery.NONE)
@@ -166,6 +174,7 @@ class EmailLog(models.Model):
 
     reached: list[Reached]  # Its recipients, where it was claimed.
     addresses: frozenset[str]
+    secrets: dict[str, str] = {}  # {placeholder: what fills it}, only while it is sent.
     on_trial = False  # Whether this attempt only shows if the provider is back.
 
     class Meta:
@@ -196,6 +205,7 @@ class EmailLog(models.Model):
             models.Index(fields=["actor"], name="emails_log_actor", condition=models.Q(actor__isnull=False)),
             models.Index(fields=["resend_of"], name="emails_log_resend", condition=models.Q(resend_of__isnull=False)),
             models.Index(fields=["created_at"], name="emails_log_created"),
+            models.Index(fields=["state"], name="emails_log_sealed", condition=~models.Q(sealed="")),
             models.Index(fields=["message_id"], name="emails_log_message_id", condition=~models.Q(message_id="")),
         ]
         constraints = [

@@ -8,8 +8,10 @@ from django.template import engines
 from django.template.loader import get_template
 from django.utils import translation
 
-from accounts.emails import ACCOUNT_EMAILS, context, greeting, tell, user_label
+from accounts.emails import ACCOUNT_EMAILS
+from accounts.samples import EXTRA
 from accounts.values import VISIBLE, masked
+from accounts.writing import context, greeting, tell, user_label
 from emails.facts import Facts
 from emails.kinds import EmailKind
 from emails.rendering import render
@@ -42,7 +44,7 @@ def message(kind: EmailKind, **differences: Any) -> Any:
         to=values["email"],
         name=f"{values['first_name']} {values['last_name']}",
         language=values["language"],
-        context={**context(values, CHANGES), "to_old_address": False},
+        context={**context(values, CHANGES), **EXTRA, "added": True},
         facts=Facts(),
     )
 

@@ -123,10 +123,10 @@ def test_many_emails_are_counted(commit: Commit, staff: Client) -> None:
     with commit():
         people = [User.objects.create_user(f"p{n}", f"p{n}@example.com").pk for n in range(8)]
     with commit():
-        response = staff.post(
-            reverse("admin:accounts_user_changelist"), {"action": "deactivate", "_selected_action": people}, follow=True
-        )
-    assert texts(response)[0] == "8 people were changed."
+        chosen = {"action": "disable", "_selected_action": people, "confirm": "yes", "reason": "Left."}
+        data = {**chosen, "email_kinds": "deactivated"}
+        response = staff.post(reverse("admin:accounts_user_changelist"), data, follow=True)
+    assert texts(response)[0] == "Disable: done for 8 people."
     assert texts(response)[1].startswith("8 emails were recorded.")
 
 

@@ -18,7 +18,7 @@ SETTINGS = (ROOT / "backoffice" / "settings.py").read_text()
 
 def read_by_settings() -> set[str]:
     calls = re.findall(
-        r"""env\.(?:text|boolean|integer|number|address|names|choice|url|database|sender|time_zone|broker)\(\s*["']([A-Z_]+)["']""",
+        r"""env\.(?:text|boolean|integer|number|address|names|choice|url|database|sender|time_zone|broker|patterns)\(\s*["']([A-Z_]+)["']""",
         SETTINGS,
     )
     return {*calls, "ENV_FILE"}

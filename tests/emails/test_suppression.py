@@ -7,9 +7,10 @@ import pytest
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from accounts.emails import PASSWORD_CHANGED, WELCOME, tell
+from accounts.emails import PASSWORD_CHANGED, WELCOME
 from accounts.models import User
 from accounts.values import read
+from accounts.writing import tell
 from emails import delivery
 from emails.control import NotNow, send_again
 from emails.models import EmailLog, Suppression

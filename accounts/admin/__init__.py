@@ -1,0 +1,3 @@
+from accounts.admin import group, person
+
+__all__ = ["group", "person"]

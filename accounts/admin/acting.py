@@ -1,0 +1,162 @@
+"""Buttons and bulk actions: each shows first what it will do to whom and which emails go out, and is done by POST."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts import batches, policy
+from accounts.actions import ACTIONS, Action
+from accounts.admin.guarding import refusal
+from accounts.forecast import Forecast, forecast
+from accounts.models import Batch, User
+from emails.cause import current
+from emails.payload import storable
+
+AT_ONCE = 20  # More people than these are left to a worker, whose progress can be watched.
+
+
+def buttons(request: HttpRequest, person: User) -> list[dict[str, Any]]:
+    """What this actor may do to this person as it stands with them."""
+    fitting = [
+        action
+        for action in ACTIONS.values()
+        if action.verb != "delete"  # Django's own page has that one.
+        and not refusal(request, action.verb, person)
+        and User.objects.filter(action.fits(), pk=person.pk).exists()
+    ]
+    return [
+        {"label": action.label, "url": reverse("admin:accounts_user_act", args=[person.pk, action.verb])}
+        for action in fitting
+    ]
+
+
+class ActingMixin(admin.ModelAdmin[User]):
+    """For the admin of people."""
+
+    def get_urls(self) -> list[URLPattern]:
+        act = self.admin_site.admin_view(self.act_view)
+        batch = self.admin_site.admin_view(self.batch_view)
+        return [
+            path("<int:pk>/act/<slug:verb>/", act, name="accounts_user_act"),
+            path("batches/<int:pk>/", batch, name="accounts_user_batch"),
+            *super().get_urls(),
+        ]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """All that this actor may do to anybody; Django's own deletion asks neither the policy nor for a reason."""
+        allowed = [action for action in ACTIONS.values() if request.user.has_perm(policy.NEEDS[action.verb])]  # type: ignore[union-attr]
+        return {
+            action.verb: (partial(act_on_many, action=action), action.verb, action.many)
+            for action in allowed
+            if "_popup" not in request.GET
+        }
+
+    def act_view(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+        """One action on one person: GET asks, POST does it."""
+        person, action = self.get_object(request, str(pk)), ACTIONS.get(verb)
+        if person is None or action is None:
+            raise Http404
+        if request.method == "POST":
+            self.refuse(request, verb, person)  # type: ignore[attr-defined]
+        elif why := refusal(request, verb, person):
+            raise PermissionDenied(_(why))
+        chosen = User.objects.filter(pk=pk)
+        return self.ask_or_do(request, action, chosen, [], reverse("admin:accounts_user_change", args=[pk]))
+
+    def ask_or_do(
+        self, request: HttpRequest, action: Action, chosen: QuerySet[User], hidden: list[tuple[str, str]], back: str
+    ) -> HttpResponse:
+        ahead = forecast(request.user, action, chosen)
+        reason = storable(request.POST.get("reason", "").strip()[:500])
+        confirmed = request.method == "POST" and "confirm" in request.POST
+        if confirmed and ahead.count and (reason or not action.needs_reason):
+            pks = [person.pk for person in ahead.some]
+            done = self.do(request, action, ahead, reason)
+            here = User.objects.filter(pk__in=pks).exists()
+            return done or redirect(back if here else self.list_url)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": action.label,
+            "action": action,
+            "ahead": ahead,
+            "more": ahead.count - len(ahead.some),
+            "hidden": hidden,
+            "back": back,
+            "reason_missing": confirmed and bool(ahead.count),
+        }
+        return TemplateResponse(request, "admin/accounts/user/act.html", context)
+
+    @property
+    def list_url(self) -> str:
+        return reverse("admin:accounts_user_changelist")
+
+    def do(self, request: HttpRequest, action: Action, ahead: Forecast, reason: str) -> HttpResponse | None:
+        """Act now, or have a worker do so; returns where to go to watch it, or None."""
+        unticked = [mails.key for mails in ahead.mails if not mails.required and mails.key not in ticked(request)]
+        keys = list(ahead.people.order_by("pk").values_list("pk", flat=True))
+        batch = Batch(
+            what=action.verb,
+            actor_id=request.user.pk,
+            actor_label=str(request.user),
+            cause=current().text,
+            reason=reason,
+            options={"unticked": unticked},
+            items=keys,
+            total=len(keys),
+        )
+        if len(keys) > AT_ONCE:
+            batch.save()
+            batches.work.enqueue()
+            return redirect(batch)
+        people = list(ahead.people.order_by("pk"))
+        done = 0
+        with batches.unticking(batch):
+            for person in people:
+                try:
+                    action.run(person, reason)
+                    self.log_change(request, person, f"{action.label}. {reason}".strip()) if person.pk else None
+                    done += 1
+                except ValidationError as error:
+                    messages.error(request, f"{person}: {error.messages[0]}")
+        said = ngettext("%(action)s: done for %(n)d person.", "%(action)s: done for %(n)d people.", done)
+        messages.success(request, said % {"action": action.label, "n": done})
+        return None
+
+    def batch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """How far a batch is; the page comes again by itself while it goes on."""
+        batch = Batch.objects.filter(pk=pk).defer("items").first()
+        if batch is None or not (batch.actor_id == request.user.pk or request.user.is_superuser):
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": ACTIONS[batch.what].label if batch.what in ACTIONS else _("Import"),
+            "batch": batch,
+            "percent": 100 * batch.done // batch.total if batch.total else 100,
+        }
+        response = TemplateResponse(request, "admin/accounts/user/batch.html", context)
+        if batch.goes_on:
+            response["Refresh"] = "2"
+        return response
+
+
+def ticked(request: HttpRequest) -> set[str]:
+    return set(request.POST.getlist("email_kinds"))
+
+
+def act_on_many(admin: Any, request: HttpRequest, queryset: QuerySet[User], action: Action) -> HttpResponse:
+    """A bulk action: the page that asks posts the choice again, as Django's own deletion does."""
+    hidden = [("action", action.verb), ("select_across", request.POST.get("select_across", "0"))]
+    hidden += [("_selected_action", key) for key in request.POST.getlist("_selected_action")]
+    response: HttpResponse = admin.ask_or_do(request, action, queryset, hidden, request.get_full_path())
+    return response

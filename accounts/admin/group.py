@@ -1,0 +1,57 @@
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from accounts import policy
+from emails.admin.announcing import AnnouncingMixin
+
+BEYOND = gettext_noop("This group has permissions that you lack.")
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class PersonGroupAdmin(AnnouncingMixin, GroupAdmin):
+    """Django's own, held to the policy: nobody gives a group, or takes from one, what they lack themselves."""
+
+    filter_horizontal = ()
+
+    def may_touch(self, request: HttpRequest, group: Group | None) -> bool:
+        return group is None or policy.grantable_groups(request.user).filter(pk=group.pk).exists()
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_change_permission(request, obj) and self.may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and db_field.name == "permissions":
+            field.queryset = field.queryset.filter(pk__in=policy.powers(request and request.user))
+        return field
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Refuses, outside of the transaction that would take the trace back, what would be refused anyway."""
+        group = self.get_object(request, object_id) if object_id else None
+        if request.method == "POST":
+            asked = {key for key in request.POST.getlist("permissions") if key.isdecimal()}
+            granted = set(map(str, policy.powers(request.user).values_list("pk", flat=True)))
+            if not self.may_touch(request, group):
+                policy.deny(request.user, "change", None, BEYOND, group=group and group.name)
+                raise PermissionDenied(_(BEYOND))
+            if asked - granted:
+                policy.deny(request.user, "grant", None, policy.LACKS_PERMISSION, group=group and group.name)
+        return super().changeform_view(request, object_id, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        group = self.get_object(request, object_id)
+        if request.method == "POST" and not self.may_touch(request, group):
+            policy.deny(request.user, "delete", None, BEYOND, group=group and group.name)
+        return super().delete_view(request, object_id, extra_context)

@@ -1,0 +1,95 @@
+"""The policy in the admin: what may not be changed is read-only and says why; what is tried in spite of it is kept."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import policy
+from accounts.models import LastSuperuser, User
+
+
+def refusal(request: HttpRequest, verb: str, person: User) -> str:
+    """The policy's answer, looked up once a request: the admin asks again and again."""
+    known: dict[Any, str] = request.__dict__.setdefault("_refusals", {})
+    key = (verb, person.pk)
+    if key not in known:
+        known[key] = policy.refusal(request.user, verb, person)
+    return known[key]
+
+
+class GuardingMixin:
+    """For the admin of people."""
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may = super().has_change_permission(request, obj)  # type: ignore[misc]
+        return may and (obj is None or not refusal(request, "change", obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may = super().has_delete_permission(request, obj)  # type: ignore[misc]
+        return may and (obj is None or not refusal(request, "delete", obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), *policy.locked_fields(request.user, obj))  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only what this actor could grant: anything else that is posted is no valid choice."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None:
+            grantable = {"groups": policy.grantable_groups, "user_permissions": policy.powers}[db_field.name]
+            field.queryset = field.queryset.filter(pk__in=grantable(request.user))
+        return field
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Refuses outside of the transaction, which would take the trace back with it."""
+        person: User | None = self.get_object(request, object_id) if object_id else None  # type: ignore[attr-defined]
+        if request.method == "POST":
+            if person is not None:
+                self.refuse(request, "change", person)
+            self.trace_attempts(request, person)
+        try:
+            return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
+        except LastSuperuser as error:  # Somebody else has removed the other one a moment ago.
+            messages.error(request, error.messages[0])
+            return super().changeform_view(as_read(request), object_id, *args, **kwargs)  # type: ignore[misc]
+
+    def refuse(self, request: HttpRequest, verb: str, person: User) -> None:
+        """Leave a trace and raise PermissionDenied where the policy does not allow this."""
+        why = refusal(request, verb, person)
+        if why:
+            policy.deny(request.user, verb, person, why)
+            raise PermissionDenied(_(why))
+
+    def trace_attempts(self, request: HttpRequest, person: User | None) -> None:
+        """What was posted for locked fields has no effect; that somebody posted it is worth knowing."""
+        locked = policy.locked_fields(request.user, person)
+        tried = [name for name in locked if name in request.POST and differs(request, name, person)]
+        for name, grantable in (("groups", policy.grantable_groups), ("user_permissions", policy.powers)):
+            asked = set(request.POST.getlist(name))
+            if name not in locked and asked - set(map(str, grantable(request.user).values_list("pk", flat=True))):
+                tried.append(name)
+        if tried:
+            policy.deny(request.user, "grant", person, policy.LACKS_PERMISSION, fields=", ".join(tried))
+            messages.warning(request, gettext_lazy("Some of what was asked for is not yours to give: it is unchanged."))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        person = self.get_object(request, id)  # type: ignore[attr-defined]
+        if request.method == "POST" and person is not None:
+            self.refuse(request, "change", person)
+        response: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
+        return response
+
+
+def differs(request: HttpRequest, name: str, person: User | None) -> bool:
+    if name in {"groups", "user_permissions"}:
+        held = set() if person is None else set(map(str, getattr(person, name).values_list("pk", flat=True)))
+        return set(request.POST.getlist(name)) != held
+    return not (person is not None and getattr(person, name))
+
+
+def as_read(request: HttpRequest) -> HttpRequest:
+    request.method = "GET"
+    return request

@@ -1,0 +1,82 @@
+"""What an action will do, told before it is done: to how many people, whom it passes over, and which emails go out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
+
+from accounts import policy
+from accounts.actions import Action
+from accounts.models import User
+from emails.kinds import KINDS, label
+from emails.models import EmailKindSwitch, Suppression
+
+SOME = 20  # People named on the page; the rest are counted.
+
+
+@dataclass(frozen=True)
+class Mails:
+    """One kind of email that goes out, to how many."""
+
+    key: str
+    label: str
+    count: int
+    required: bool
+    off: bool
+
+
+@dataclass(frozen=True)
+class Forecast:
+    people: QuerySet[User]  # Those it will be done to.
+    count: int
+    some: list[User]
+    skipped: list[tuple[str, int]] = field(default_factory=list)  # Why, and how many.
+    mails: list[Mails] = field(default_factory=list)
+    unreachable: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def emailed(self) -> int:
+        """How many emails leave in all."""
+        return sum(mails.count for mails in self.mails if not mails.off)
+
+
+def forecast(actor: Any, action: Action, chosen: QuerySet[User]) -> Forecast:
+    """Look ahead, in some ten queries however many people are chosen."""
+    chosen = User.objects.filter(pk__in=chosen.order_by().values("pk"))
+    allowed = policy.permitted(actor, action.verb, chosen)
+    people = allowed.filter(action.fits())
+    if action.verb in policy.REMOVALS:
+        people = sparing_one_superuser(people)
+    total, permitted, count = chosen.count(), allowed.count(), people.count()
+    skipped = [(_("You may not do this to them."), total - permitted), (_("It does not apply."), permitted - count)]
+    unreachable, reached = [], count
+    if action.kinds:
+        barred = Suppression.objects.filter(lifted_at=None)
+        if all(KINDS[key].security for key in action.kinds):
+            barred = barred.exclude(reason=Suppression.Reason.COMPLAINED)
+        lower = people.alias(lower_email=Lower("email"))
+        without = people.filter(email="").count()
+        suppressed = lower.filter(lower_email__in=barred.values("address")).count()
+        unreachable = [(_("have no address"), without), (_("are suppressed"), suppressed)]
+        reached = count - without - suppressed
+    enabled = EmailKindSwitch.enabled_keys()
+    mails = [Mails(key, label(key), reached, KINDS[key].required, key not in enabled) for key in action.kinds]
+    return Forecast(
+        people,
+        count,
+        list(people.order_by("username")[:SOME]),
+        [(why, number) for why, number in skipped if number],
+        mails,
+        [(why, number) for why, number in unreachable if number],
+    )
+
+
+def sparing_one_superuser(people: QuerySet[User]) -> QuerySet[User]:
+    """Without the last active superuser, where all of them are chosen: one has to stay."""
+    superusers = User.objects.active_superusers()
+    if superusers.exclude(pk__in=people.values("pk")).exists() or not superusers.exists():
+        return people
+    stays = superusers.order_by("pk").values_list("pk", flat=True)[0]
+    return people.filter(~Q(pk=stays))

@@ -1,0 +1,76 @@
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Batch(models.Model):
+    """Something done to many people, one after the other, by a worker: what, how far, and whom it passed over.
+
+    Its progress is written in the transactions that make it, so that a worker that dies loses nothing and does nothing
+    twice.
+    """
+
+    class State(models.TextChoices):
+        CHECKING = "checking", _("Being checked")
+        READY = "ready", _("Waiting for you")
+        RUNNING = "running", _("Running")
+        FINISHED = "finished", _("Finished")
+        FAILED = "failed", _("Failed")
+
+    what = models.CharField(_("what"), max_length=20)  # A verb of accounts/actions.py, or "import".
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    actor_label = models.CharField(_("by"), max_length=320)
+    cause = models.TextField(blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    options = models.JSONField(default=dict)
+    items = models.JSONField(default=list)  # Primary keys, or rows of a file; forgotten when it ends.
+    total = models.PositiveIntegerField(_("total"), default=0)
+    done = models.PositiveIntegerField(_("done"), default=0)
+    counts = models.JSONField(default=dict)
+    problems = models.JSONField(default=list)  # [[which, why], …], the first of them.
+    created_at = models.DateTimeField(_("begun"), default=timezone.now)
+    moved_at = models.DateTimeField(default=timezone.now)  # When it last made progress.
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        ordering = ["-id"]
+        default_permissions = ()
+        indexes = [
+            models.Index(
+                fields=["moved_at"],
+                name="accounts_batch_going",
+                condition=models.Q(state__in=["checking", "running"]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} #{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:accounts_user_batch", args=[self.pk])
+
+    @property
+    def goes_on(self) -> bool:
+        return self.state in {self.State.CHECKING, self.State.RUNNING}
+
+    def move(self, number: int, **counts: int) -> None:
+        """Note that `number` more are done, and what came of them."""
+        self.done += number
+        for name, more in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + more
+        self.moved_at = timezone.now()
+
+    def complain(self, which: Any, why: str) -> None:
+        if len(self.problems) < 500:
+            self.problems.append([str(which), why])
+
+    def finish(self, state: str) -> None:
+        """Nothing more is done; what it was done to is not kept here."""
+        self.state, self.finished_at, self.items = state, timezone.now(), []

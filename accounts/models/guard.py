@@ -1,0 +1,48 @@
+"""The database's own guard over the last active superuser: no form, no shell and no two at once can remove it."""
+
+from django.db import connections
+
+NAME = "accounts_last_superuser"
+WORDS = "the last active superuser has to stay"
+STAYS = "NEW.is_superuser AND NEW.is_active"
+
+
+def install(using: str, table: str) -> None:
+    """Put the triggers in place anew; after every migration, since SQLite's may have made the table anew."""
+    connection = connections[using]
+    statements = {"postgresql": for_postgresql, "sqlite": for_sqlite}.get(connection.vendor)
+    if statements is None:
+        return
+    with connection.cursor() as cursor:
+        for statement in statements(connection.ops.quote_name(table)):
+            cursor.execute(statement)
+
+
+def another(table: str) -> str:
+    return f"EXISTS (SELECT 1 FROM {table} WHERE is_superuser AND is_active AND id <> OLD.id)"
+
+
+def for_sqlite(table: str) -> list[str]:
+    """For updates. Deletions are watched by Django's signals alone: `manage.py flush` deletes row by row here."""
+    return [
+        f"DROP TRIGGER IF EXISTS {NAME}",
+        f"CREATE TRIGGER {NAME} BEFORE UPDATE OF is_superuser, is_active ON {table} "
+        f"WHEN OLD.is_superuser AND OLD.is_active AND NOT ({STAYS}) AND NOT {another(table)} "
+        f"BEGIN SELECT RAISE(ABORT, '{WORDS}'); END",
+    ]
+
+
+def for_postgresql(table: str) -> list[str]:
+    """One at a time: the lock makes a second removal wait, and see what the first one has left."""
+    going = "OLD.is_superuser AND OLD.is_active"
+    return [
+        f"CREATE OR REPLACE FUNCTION {NAME}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"PERFORM pg_advisory_xact_lock(hashtext('{NAME}')); "
+        f"IF NOT {another(table)} THEN RAISE check_violation USING MESSAGE = '{WORDS}'; END IF; "
+        "IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$",
+        f"DROP TRIGGER IF EXISTS {NAME}_update ON {table}",
+        f"CREATE TRIGGER {NAME}_update BEFORE UPDATE OF is_superuser, is_active ON {table} FOR EACH ROW "
+        f"WHEN ({going} AND NOT ({STAYS})) EXECUTE FUNCTION {NAME}()",
+        f"DROP TRIGGER IF EXISTS {NAME}_delete ON {table}",
+        f"CREATE TRIGGER {NAME}_delete BEFORE DELETE ON {table} FOR EACH ROW WHEN ({going}) EXECUTE FUNCTION {NAME}()",
+    ]

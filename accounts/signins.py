@@ -1,0 +1,50 @@
+"""Who came in, who did not, and who was locked out: what the person's timeline tells of it."""
+
+import time
+from typing import Any
+
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.http import HttpRequest
+
+from accounts.factors import DUE, has_factor
+from accounts.models import PersonEvent, User
+from accounts.throttling import client_address
+from emails.cause import Cause
+
+Type = PersonEvent.Type
+
+
+def came_in(request: HttpRequest | None, person: Any) -> None:
+    """The password was right; whether a second factor is still to come is noted in the session."""
+    if request is None:
+        return
+    request.session["seen"] = int(time.time())
+    if settings.STAFF_2FA != "off" and has_factor(person):
+        request.session[DUE] = True
+    address = client_address(request)
+    # The person's own failures from here are forgotten; those at other accounts go on counting.
+    AccessAttempt.objects.filter(username=person.get_username(), ip_address=address or None).delete()
+    note(Type.SIGNED_IN, person, request, by=person)
+
+
+def failed(request: HttpRequest | None, username: str) -> None:
+    """Somebody did not get in. Names that nobody has leave nothing here: they may be anything, even a password."""
+    person = User.objects.filter(username=username).first() if username else None
+    if person is not None:
+        note(Type.SIGN_IN_FAILED, person, request)
+
+
+def went_out(request: HttpRequest | None, person: Any) -> None:
+    if person is not None:
+        note(Type.SIGNED_OUT, person, request, by=person)
+
+
+def was_locked(request: HttpRequest | None, username: str) -> None:
+    person = User.objects.filter(username=username).first() if username else None
+    if person is not None and person.events.values_list("type", flat=True).first() != Type.LOCKED:
+        note(Type.LOCKED, person, request)
+
+
+def note(type: str, person: Any, request: HttpRequest | None, by: Any = None) -> None:
+    PersonEvent.note(type, person, cause=Cause("sign-in", by), address=client_address(request) if request else "")

@@ -1,0 +1,39 @@
+"""Takes a person out of the log: rows, states and times stay, and nobody can tell any more whom they were about."""
+
+from typing import Any
+
+from django.db.models import Q
+
+from emails.models import EmailAttachment, EmailEvent, EmailLog, EmailRecipient, State, Suppression
+from emails.models.state import DUE
+
+REDACTED = "•••"
+CHUNK = 500
+
+
+def redact(person_pk: Any, label: str) -> int:
+    """Blank every message about a person in the transaction that is open; returns of how many.
+
+    What has not left is cancelled. `label` is the name that stays.
+    """
+    about = EmailLog.objects.filter(user=person_pk)
+    about.filter(state__in=DUE, doubtful=False).update(state=State.CANCELLED, error="Anonymised.")
+    keys = list(about.order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(keys), CHUNK):
+        blank(keys[start : start + CHUNK], label)
+    EmailLog.objects.filter(actor=person_pk).update(actor_label=label)
+    return len(keys)
+
+
+def blank(keys: list[int], label: str) -> None:
+    rows = EmailLog.objects.filter(pk__in=keys)
+    addresses = set(EmailRecipient.objects.filter(email__in=keys).values_list("address", flat=True))
+    Suppression.objects.filter(address__in=addresses).delete()
+    EmailAttachment.objects.filter(email__in=keys).delete()
+    EmailRecipient.objects.filter(email__in=keys).update(formatted=REDACTED, address="")
+    EmailEvent.objects.filter(email__in=keys).filter(Q(reported=True) | Q(detail__has_key="to")).update(detail={})
+    changed = rows.exclude(changes={}).only("pk", "changes")
+    for row in changed:
+        row.changes = {name: [REDACTED, REDACTED] for name in row.changes}
+    EmailLog.objects.bulk_update(changed, ["changes"])
+    rows.update(user_label=label, subject=REDACTED, text="", html="", payload="", sealed="", message_id="")

@@ -1,0 +1,76 @@
+"""Ready-made secrets in mail of other code: taken out of what is recorded, sealed until it is sent, then forgotten."""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from functools import cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from emails.payload import Payload
+
+# The secret is the group. What a link is confirmed by stands in its path, or under a name that says so in its query.
+PATTERNS = (
+    r"/[0-9A-Za-z_=-]{1,40}/([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # Django's PasswordResetTokenGenerator
+    r"/[0-9A-Za-z]{1,20}-([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # the same, as django-allauth writes it
+    r"[?&;](?:token|key|code|otp|sesame|signature|sig|secret|auth|login_token|magic)=([^\s\"'<>&\\]{12,})",
+    r"/(?:confirm|verify|activate|activation|magic|invite|invitations?|reset|token)[\w-]*/([0-9A-Za-z_:=.-]{20,})",
+    r"\b(eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,})",  # a JSON Web Token (RFC 7519)
+)
+
+
+class CannotOpen(Exception):
+    """None of the keys in use has sealed this."""
+
+
+def seal(payload: Payload) -> tuple[Payload, str]:
+    """The payload with a placeholder in place of each secret that a pattern finds, and the secrets, sealed."""
+    texts = (payload.text, payload.html, payload.data)
+    secrets = sorted({found for pattern in patterns() for text in texts for found in pattern.findall(text)}, key=len)
+    secrets = [secret for secret in secrets if "⟦" not in secret]
+    if not secrets:
+        return payload, ""
+    # The longest first: one may be a part of another.
+    placeholders = {f"⟦secret:{number}⟧": secret for number, secret in enumerate(reversed(secrets), 1)}
+    text, html, data = (masked(text, placeholders) for text in texts)
+    sealed = locks().encrypt(json.dumps(placeholders).encode()).decode()
+    return replace(payload, text=text, html=html, data=data), sealed
+
+
+def masked(text: str, placeholders: dict[str, str]) -> str:
+    for placeholder, secret in placeholders.items():
+        text = text.replace(secret, placeholder)
+    return text
+
+
+def opened(sealed: str) -> dict[str, str]:
+    """What fills which placeholder. Raises CannotOpen where SECRET_KEY is another one by now."""
+    if not sealed:
+        return {}
+    try:
+        found: dict[str, str] = json.loads(locks().decrypt(sealed.encode()))
+    except InvalidToken as error:
+        raise CannotOpen from error
+    return found
+
+
+def locks() -> MultiFernet:
+    return keyed((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@cache
+def keyed(keys: tuple[str, ...]) -> MultiFernet:
+    derived = [hashlib.sha256(b"emails.sealing:" + key.encode()).digest() for key in keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
+
+
+def patterns() -> list["re.Pattern[str]"]:
+    return compiled((*PATTERNS, *settings.EMAILS["SECRET_PATTERNS"]))
+
+
+@cache
+def compiled(texts: tuple[str, ...]) -> list["re.Pattern[str]"]:
+    return [re.compile(text) for text in texts]
