@@ -6,6 +6,7 @@ from typing import Any
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.factors import DUE, has_factor
 from accounts.models import PersonEvent, User
@@ -13,6 +14,7 @@ from accounts.throttling import client_address
 from emails.cause import Cause
 
 Type = PersonEvent.Type
+MOST = 20  # Failures of one person in the timeline, within the time that a lock lasts.
 
 
 def came_in(request: HttpRequest | None, person: Any) -> None:
@@ -31,7 +33,7 @@ def came_in(request: HttpRequest | None, person: Any) -> None:
 def failed(request: HttpRequest | None, username: str) -> None:
     """Somebody did not get in. Names that nobody has leave nothing here: they may be anything, even a password."""
     person = User.objects.filter(username=username).first() if username else None
-    if person is not None:
+    if person is not None and not recent(person, Type.LOCKED) and recent(person, Type.SIGN_IN_FAILED) < MOST:
         note(Type.SIGN_IN_FAILED, person, request)
 
 
@@ -42,8 +44,13 @@ def went_out(request: HttpRequest | None, person: Any) -> None:
 
 def was_locked(request: HttpRequest | None, username: str) -> None:
     person = User.objects.filter(username=username).first() if username else None
-    if person is not None and person.events.values_list("type", flat=True).first() != Type.LOCKED:
+    if person is not None and not recent(person, Type.LOCKED):
         note(Type.LOCKED, person, request)
+
+
+def recent(person: User, type: str) -> int:
+    """How many such entries there are of late: a stranger who goes on and on fills no table."""
+    return person.events.filter(type=type, at__gte=timezone.now() - settings.AXES_COOLOFF_TIME).count()
 
 
 def note(type: str, person: Any, request: HttpRequest | None, by: Any = None) -> None:

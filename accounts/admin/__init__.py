@@ -1,3 +1,3 @@
-from accounts.admin import group, person
+from accounts.admin import event, group, person
 
-__all__ = ["group", "person"]
+__all__ = ["event", "group", "person"]

@@ -15,9 +15,12 @@ from django.utils.translation import ngettext
 
 from accounts import batches, policy
 from accounts.actions import ACTIONS, Action
+from accounts.admin.files import COUNTED, ON_IMPORT, SAMPLED, confirm_import
+from accounts.admin.foreseeing import offered
 from accounts.admin.guarding import refusal
 from accounts.forecast import Forecast, forecast
 from accounts.models import Batch, User
+from accounts.unticking import unticking
 from emails.cause import current
 from emails.payload import storable
 
@@ -111,16 +114,14 @@ class ActingMixin(admin.ModelAdmin[User]):
             cause=current().text,
             reason=reason,
             options={"unticked": unticked},
-            items=keys,
-            total=len(keys),
         )
         if len(keys) > AT_ONCE:
-            batch.save()
+            batch.begin(keys)
             batches.work.enqueue()
             return redirect(batch)
         people = list(ahead.people.order_by("pk"))
         done = 0
-        with batches.unticking(batch):
+        with unticking(batch.actor_label, unticked):
             for person in people:
                 try:
                     action.run(person, reason)
@@ -134,14 +135,20 @@ class ActingMixin(admin.ModelAdmin[User]):
 
     def batch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """How far a batch is; the page comes again by itself while it goes on."""
-        batch = Batch.objects.filter(pk=pk).defer("items").first()
+        batch = Batch.objects.filter(pk=pk).first()
         if batch is None or not (batch.actor_id == request.user.pk or request.user.is_superuser):
             raise Http404
+        if request.method == "POST":
+            return confirm_import(self, request, batch)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": ACTIONS[batch.what].label if batch.what in ACTIONS else _("Import"),
+            "title": ACTIONS[batch.what].label if batch.what in ACTIONS else _("Import people"),
             "batch": batch,
+            "samples": [(label, batch.options.get(key, [])) for key, label in SAMPLED.items()],
+            "counts": [(COUNTED.get(name, name), number) for name, number in batch.counts.items() if number],
+            "may_invite": request.user.has_perm("accounts.invite_user"),  # type: ignore[union-attr]
+            "offered": offered(request, ON_IMPORT),
             "percent": 100 * batch.done // batch.total if batch.total else 100,
         }
         response = TemplateResponse(request, "admin/accounts/user/batch.html", context)

@@ -3,7 +3,6 @@
 What will be sent is not guessed: the save is made, its emails are read, and all of it is rolled back.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.contrib import messages
@@ -15,11 +14,11 @@ from django.utils.translation import gettext as _
 
 from accounts import emails, policy
 from accounts.admin.guarding import as_read
-from accounts.batches import UNTICKED
 from accounts.models import LastSuperuser, PersonEvent, User
 from accounts.samples import sample
+from accounts.unticking import unticking
 from emails.admin import preview
-from emails.cause import current, suppress_emails
+from emails.cause import current
 from emails.kinds import KINDS, EmailKind
 from emails.models import EmailKindSwitch, EmailLog
 from emails.payload import storable
@@ -56,7 +55,7 @@ class ForeseeingMixin:
         kinds = ON_CHANGE if object_id else ON_CREATION
         context = {"offered": offered(request, kinds), **(extra_context or {})}
         view = super().changeform_view  # type: ignore[misc]
-        with unticking(request, kinds):
+        with unticking(str(request.user), unticked(request, kinds)):
             if request.method != "POST" or "_foresee" not in request.POST:
                 response: HttpResponse = view(request, object_id, form_url, context)
                 return response
@@ -96,7 +95,7 @@ class ForeseeingMixin:
         context = {"offered": offered(request, ON_DELETION), **(extra_context or {})}
         view = super().delete_view  # type: ignore[misc]
         try:
-            with unticking(request, ON_DELETION):
+            with unticking(str(request.user), unticked(request, ON_DELETION)):
                 response: HttpResponse = view(request, object_id, context)
             return response
         except LastSuperuser as error:
@@ -121,11 +120,6 @@ def unticked(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> list[str]:
         return []
     ticks = set(request.POST.getlist("email_kinds"))
     return [kind.key for kind in kinds if not kind.required and kind.key not in ticks]
-
-
-def unticking(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> AbstractContextManager[None]:
-    keys = unticked(request, kinds)
-    return suppress_emails(UNTICKED % request.user, kinds=keys) if keys else nullcontext()
 
 
 def locked(request: HttpRequest, person: User | None) -> list[dict[str, str]]:

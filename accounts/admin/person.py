@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, links
 from accounts.admin.acting import ActingMixin, buttons
+from accounts.admin.files import FilesMixin
 from accounts.admin.foreseeing import ForeseeingMixin, locked
 from accounts.admin.guarding import GuardingMixin, refusal
 from accounts.admin.states import AddressFilter, RoleFilter, StateFilter, role, state_badge, with_state
@@ -30,12 +31,13 @@ INVITED_INSTEAD = "The invitation says it."
 
 
 @admin.register(User)
-class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, ActingMixin, UserAdmin[User]):
+class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, ActingMixin, UserAdmin[User]):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
+    change_list_template = "admin/accounts/user/change_list.html"
     change_form_template = "admin/accounts/user/change_form.html"
-    list_display = ("username", "email_cell", "state_cell", "role_cell", "emails", "full_name", "seen")
+    list_display = ("person", "email_cell", "emails", "state_cell", "role_cell", "seen")
     list_filter = (StateFilter, RoleFilter, AddressFilter, "groups")
     list_per_page = 50
     paginator = CappedPaginator
@@ -106,9 +108,13 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, ActingMixin, 
     def role_cell(self, person: User) -> str:
         return role(person)
 
-    @admin.display(description=_("name"), ordering="last_name")
-    def full_name(self, person: User) -> str:
-        return person.get_full_name()
+    @admin.display(description=_("person"), ordering="username")
+    def person(self, person: User) -> str:
+        return format_html(
+            '<span class="person-username">{}</span> <span class="person-name">{}</span>',
+            person.username,
+            person.get_full_name(),
+        )
 
     @admin.display(description=_("last seen"), ordering="last_login")
     def seen(self, person: User) -> str:

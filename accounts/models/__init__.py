@@ -1,4 +1,4 @@
-from accounts.models.batch import Batch
+from accounts.models.batch import Batch, BatchSlice
 from accounts.models.event import PersonEvent
 from accounts.models.recovery import RecoveryDevice
 from accounts.models.user import NO_PASSWORD, LastSuperuser, PersonManager, PersonQuerySet, User, languages
@@ -6,6 +6,7 @@ from accounts.models.user import NO_PASSWORD, LastSuperuser, PersonManager, Pers
 __all__ = [
     "NO_PASSWORD",
     "Batch",
+    "BatchSlice",
     "LastSuperuser",
     "PersonEvent",
     "PersonManager",

@@ -1,10 +1,13 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+SIZE = 20  # People in one transaction: what a page of the admin has to wait for at most, on SQLite.
 
 
 class Batch(models.Model):
@@ -28,7 +31,6 @@ class Batch(models.Model):
     cause = models.TextField(blank=True)
     reason = models.TextField(_("reason"), blank=True)
     options = models.JSONField(default=dict)
-    items = models.JSONField(default=list)  # Primary keys, or rows of a file; forgotten when it ends.
     total = models.PositiveIntegerField(_("total"), default=0)
     done = models.PositiveIntegerField(_("done"), default=0)
     counts = models.JSONField(default=dict)
@@ -46,7 +48,7 @@ class Batch(models.Model):
             models.Index(
                 fields=["moved_at"],
                 name="accounts_batch_going",
-                condition=models.Q(state__in=["checking", "running"]),
+                condition=models.Q(state__in=["checking", "ready", "running"]),
             )
         ]
 
@@ -71,6 +73,36 @@ class Batch(models.Model):
         if len(self.problems) < 500:
             self.problems.append([str(which), why])
 
+    def begin(self, items: Sequence[Any]) -> None:
+        """Save it with what it is to be done to, cut into slices."""
+        self.total = len(items)
+        with transaction.atomic():
+            self.save()
+            starts = range(0, len(items), SIZE)
+            BatchSlice.objects.bulk_create(
+                [BatchSlice(batch=self, position=start, items=list(items[start : start + SIZE])) for start in starts]
+            )
+
+    @property
+    def next_items(self) -> list[Any]:
+        return self.slices.get(position=self.done).items if self.done < self.total else []
+
     def finish(self, state: str) -> None:
-        """Nothing more is done; what it was done to is not kept here."""
-        self.state, self.finished_at, self.items = state, timezone.now(), []
+        """Nothing more is done; what it was done to is not kept."""
+        self.state, self.finished_at = state, timezone.now()
+        self.slices.all().delete()
+
+
+class BatchSlice(models.Model):
+    """What a worker does in one transaction: primary keys of people, or rows of a file."""
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="slices")
+    position = models.PositiveIntegerField()
+    items = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["batch", "position"], name="accounts_batch_slice")]
+
+    def __str__(self) -> str:
+        return f"{self.batch_id}: {self.position}"

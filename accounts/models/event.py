@@ -53,6 +53,7 @@ class PersonEvent(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ["-id"]
+        default_permissions = ("view",)
         indexes = [
             models.Index(fields=["person", "-id"], name="accounts_event_person"),
             models.Index(fields=["actor"], name="accounts_event_actor", condition=models.Q(actor__isnull=False)),

@@ -17,6 +17,7 @@ class RecoveryDevice(ThrottlingMixin, Device):  # type: ignore[misc]
     class Meta:
         verbose_name = "recovery codes"
         verbose_name_plural = "recovery codes"
+        default_permissions = ()
 
     def renew(self) -> list[str]:
         """Ten new codes, which can be shown now and never again; those before them are dead."""

@@ -16,7 +16,6 @@ from accounts.tasks import send_password_reset
 from accounts.tokens import TOKENS, password_reset_token
 from emails import control, delivery
 from emails.models import EmailLog
-from tests.conftest import Commit
 from tests.esp import LoopbackESP
 from tests.log import newest
 

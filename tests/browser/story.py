@@ -16,6 +16,7 @@ def create(page: Page, url: str) -> None:
     page.fill("#id_email", "rosa@example.com")
     page.fill("#id_first_name", "Rosa")
     page.fill("#id_last_name", "Lopéz & Søn")
+    page.uncheck("#id_send_invitation")  # Else the invitation comes in place of the welcome.
     submit(page, "[name=_continue]")
 
 

@@ -1,0 +1,127 @@
+"""People in and out as files: an upload that is checked and looked at first, and an export that leaves a trace."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import batches, emails, importing, policy
+from accounts.models import Batch, PersonEvent, User
+from accounts.resources import COLUMNS, PersonResource
+from emails.cause import current
+
+FORMATS = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+MOST = 100_000  # People in one export.
+ON_IMPORT = (
+    emails.WELCOME,
+    emails.UPDATE_NOTICE,
+    emails.ACCOUNT_UPDATED,
+    emails.EMAIL_CHANGED,
+    emails.ACCESS_CHANGED,
+    emails.DEACTIVATED,
+    emails.REACTIVATED,
+)
+SAMPLED = {"new": gettext_lazy("New"), "changed": gettext_lazy("Changed")}
+COUNTED = {
+    **SAMPLED,
+    "unchanged": gettext_lazy("Unchanged"),
+    "invalid": gettext_lazy("Invalid"),
+    "done": gettext_lazy("Done"),
+    "failed": gettext_lazy("Failed"),
+}
+
+
+def may_import(request: HttpRequest) -> bool:
+    return request.user.has_perms(["accounts.add_user", "accounts.change_user"])  # type: ignore[union-attr]
+
+
+class FilesMixin(admin.ModelAdmin[User]):
+    """For the admin of people."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.import_view)
+        return [path("import/", view, name="accounts_user_import"), *super().get_urls()]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        if request.user.has_perm(policy.NEEDS["export"]):  # type: ignore[union-attr]
+            actions["export"] = (export, "export", _("Export selected people"))
+        return actions
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"may_import": may_import(request), **(extra_context or {})})
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        """Takes a file and has it checked; nothing is saved yet."""
+        if not may_import(request):
+            raise PermissionDenied
+        problem = ""
+        if request.method == "POST":
+            upload = request.FILES.get("file")
+            try:
+                if upload is None or (upload.size or 0) > importing.BYTES:
+                    raise importing.Unreadable(_("Choose a file of at most 10 MB."))
+                rows = importing.read(upload.name or "", upload.read())
+                batch = importing.begin(rows, request.user, current().text)
+                batches.work.enqueue()
+                return redirect(batch)
+            except importing.Unreadable as error:
+                problem = str(error)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Import people"),
+            "columns": COLUMNS,
+            "problem": problem,
+        }
+        return TemplateResponse(request, "admin/accounts/user/import.html", context, status=400 if problem else 200)
+
+
+def confirm_import(admin: Any, request: HttpRequest, batch: Batch) -> HttpResponse:
+    """Staff have seen what the file comes to, and want it."""
+    if not may_import(request) or batch.what != importing.IMPORT:
+        raise PermissionDenied
+    ticks = set(request.POST.getlist("email_kinds"))
+    invite = "invite" in request.POST and request.user.has_perm("accounts.invite_user")  # type: ignore[union-attr]
+    unticked = [kind.key for kind in ON_IMPORT if not kind.required and kind.key not in ticks]
+    if importing.confirm(batch, invite=invite, unticked=unticked):
+        batches.work.enqueue()
+    else:
+        messages.warning(request, _("This import was begun before."))
+    return redirect(batch)
+
+
+def export(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse:
+    """A bulk action: asks for the format, then hands the file out, which stands in the log of events."""
+    chosen = User.objects.filter(pk__in=queryset.order_by().values("pk"))
+    people = policy.permitted(request.user, "export", chosen)
+    count, kind = people.count(), request.POST.get("format", "")
+    if "confirm" in request.POST and kind in FORMATS and 0 < count <= MOST:
+        data = PersonResource().export(people.order_by("username").prefetch_related("groups"))
+        PersonEvent.note(PersonEvent.Type.EXPORTED, None, count=count, filter=request.GET.urlencode()[:500])
+        name = f"people-{timezone.localdate():%Y-%m-%d}.{kind}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return HttpResponse(data.export(kind), content_type=FORMATS[kind], headers=headers)
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": admin.opts,
+        "title": _("Export people"),
+        "count": count,
+        "skipped": chosen.count() - count,
+        "too_many": count > MOST,
+        "formats": list(FORMATS),
+        "selected": request.POST.getlist("_selected_action"),
+        "across": request.POST.get("select_across", "0"),
+    }
+    return TemplateResponse(request, "admin/accounts/user/export.html", context)

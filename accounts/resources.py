@@ -1,0 +1,116 @@
+"""People as rows of a file, in and out (django-import-export). A password is no column, either way."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
+from import_export.fields import Field
+from import_export.resources import ModelResource
+from import_export.widgets import ManyToManyWidget
+
+from accounts import policy
+from accounts.models import User
+
+COLUMNS = ("username", "email", "first_name", "last_name", "language", "is_active", "is_staff", "groups")
+FLAGS = ("is_active", "is_staff")
+SEPARATOR = "|"
+# What a spreadsheet would take for a formula (OWASP, "CSV Injection").
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class NotYours(ValueError):
+    """A group that the actor can't grant; the text says which."""
+
+
+class GroupsWidget(ManyToManyWidget):  # type: ignore[misc]
+    """Names of groups; those that the actor can't grant are refused as if they did not exist."""
+
+    def __init__(self, grantable: QuerySet[Group]) -> None:
+        super().__init__(Group, field="name", separator=SEPARATOR)
+        self.known = {group.name: group for group in grantable}
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[Group]:
+        names = [name.strip() for name in str(value or "").split(SEPARATOR) if name.strip()]
+        unknown = [name for name in names if name not in self.known]
+        if unknown:
+            raise NotYours(_("You can't give this group: %s") % ", ".join(unknown))
+        return [self.known[name] for name in names]
+
+
+class PersonResource(ModelResource):  # type: ignore[misc]
+    """Rows are found by their username. An empty cell leaves a flag or the language as it is."""
+
+    class Meta:
+        model = User
+        fields = COLUMNS
+        import_id_fields = ("username",)
+        clean_model_instances = True
+        skip_unchanged = report_skipped = store_instance = skip_html_diff = True
+        use_transactions = False
+
+    def __init__(self, actor: Any = None) -> None:
+        super().__init__()
+        self.actor = actor
+        grantable = policy.grantable_groups(actor) if actor is not None else Group.objects.all()
+        self.fields["groups"] = Field(attribute="groups", column_name="groups", widget=GroupsWidget(grantable))
+        self.created: list[User] = []
+
+    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        for name, value in list(row.items()):
+            text = "" if value is None else str(value).strip()
+            # What our own export has put before a formula.
+            row[name] = text[1:] if text[:1] == "'" and text[1:2] in FORMULA else text
+        for name in (*FLAGS, "language"):
+            if not row.get(name, "-"):
+                row.pop(name)
+
+    def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
+        """A row is all or nothing: what the database refuses costs its row alone."""
+        with transaction.atomic():
+            result = super().import_row(row, instance_loader, **kwargs)
+            if result.errors or result.validation_error:
+                transaction.set_rollback(True)
+        return result
+
+    def init_instance(self, row: Any = None) -> User:
+        person = User()
+        person.set_unusable_password()
+        return person
+
+    def validate_instance(self, instance: User, errors: Any = None, validate_unique: bool = True) -> None:
+        why = self.why_not(instance)
+        if why:
+            raise ValidationError(why)
+        super().validate_instance(instance, errors, validate_unique)
+        alike = User.objects.alias(lower=Lower("username")).filter(lower=instance.username.lower())
+        if alike.exclude(pk=instance.pk).exists():
+            raise ValidationError({"username": _("Another person has this username, but for its case.")})
+
+    def why_not(self, person: User) -> str:
+        """What the policy says to this row."""
+        if person._state.adding:
+            return "" if self.actor.has_perm("accounts.add_user") else _(policy.LACKS_PERMISSION)
+        why = policy.refusal(self.actor, "change", person)
+        if why:
+            return _(why)
+        stored = User.objects.get(pk=person.pk)
+        locked = policy.locked_fields(self.actor, stored)
+        changed = (name for name in FLAGS if getattr(person, name) != getattr(stored, name))
+        return next((locked[name] for name in changed if name in locked), "")
+
+    def save_m2m(self, instance: User, row: Any, **kwargs: Any) -> None:
+        if instance.pk != self.actor.pk:  # Nobody changes their own access.
+            super().save_m2m(instance, row, **kwargs)
+
+    def do_instance_save(self, instance: User, is_create: bool) -> None:
+        super().do_instance_save(instance, is_create)
+        if is_create:
+            self.created.append(instance)
+
+    def export_field(self, field: Any, instance: User, **kwargs: Any) -> str:
+        value = str(super().export_field(field, instance, **kwargs))
+        return f"'{value}" if value.startswith(FORMULA) else value
