@@ -89,7 +89,7 @@ class PolicyHolds(TestCase):  # type: ignore[misc]
         return
 
     @settings(
-        max_examples=400 if os.environ.get("THOROUGH") else 25,
+        max_examples=400 if os.environ.get("THOROUGH") else 10,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
