@@ -1,11 +1,14 @@
 from django.contrib.auth import views as auth
 from django.urls import path
+from django.utils.translation import gettext_lazy
 
 from accounts import views
 
+SIGN_IN = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context={"title": gettext_lazy("Sign in")})
+
 urlpatterns = [
     path("", views.AccountView.as_view(), name="account"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", SIGN_IN, name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password_change/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password_change/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),

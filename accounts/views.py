@@ -64,11 +64,6 @@ class NewPasswordView(views.PasswordResetConfirmView):
             PersonEvent.note(self.trace, self.user)
         return response
 
-    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
-        response = super().render_to_response(context, **kwargs)
-        response["Referrer-Policy"] = "no-referrer"  # The address has the token in it, until the first answer.
-        return response
-
 
 class InvitationView(NewPasswordView):
     token_generator = invitation_token
