@@ -1,6 +1,6 @@
 """Buttons and bulk actions: each shows first what it will do to whom and which emails go out, and is done by POST."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -54,13 +54,14 @@ class ActingMixin(admin.ModelAdmin[User]):
             *super().get_urls(),
         ]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """All that this actor may do to anybody; Django's own deletion asks neither the policy nor for a reason."""
-        allowed = [action for action in ACTIONS.values() if request.user.has_perm(policy.NEEDS[action.verb])]  # type: ignore[union-attr]
+        where = {} if action_location is None else {"action_location": action_location}  # Since Django 6.1.
+        known: dict[str, Any] = super().get_actions(request, **where)
         return {
-            action.verb: (partial(act_on_many, action=action), action.verb, action.many)
-            for action in allowed
-            if "_popup" not in request.GET
+            name: action
+            for name, action in known.items()
+            if name in policy.NEEDS and request.user.has_perm(policy.NEEDS[name])  # type: ignore[union-attr]
         }
 
     def act_view(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
@@ -161,9 +162,17 @@ def ticked(request: HttpRequest) -> set[str]:
     return set(request.POST.getlist("email_kinds"))
 
 
-def act_on_many(admin: Any, request: HttpRequest, queryset: QuerySet[User], action: Action) -> HttpResponse:
-    """A bulk action: the page that asks posts the choice again, as Django's own deletion does."""
-    hidden = [("action", action.verb), ("select_across", request.POST.get("select_across", "0"))]
-    hidden += [("_selected_action", key) for key in request.POST.getlist("_selected_action")]
-    response: HttpResponse = admin.ask_or_do(request, action, queryset, hidden, request.get_full_path())
-    return response
+def to_many(action: Action) -> Callable[..., HttpResponse]:
+    """The bulk action: the page that asks posts the choice again, as Django's own deletion does."""
+
+    def act(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse:
+        hidden = [("action", action.verb), ("select_across", request.POST.get("select_across", "0"))]
+        hidden += [("_selected_action", key) for key in request.POST.getlist("_selected_action")]
+        response: HttpResponse = admin.ask_or_do(request, action, queryset, hidden, request.get_full_path())
+        return response
+
+    act.__name__ = action.verb
+    return admin.action(description=action.many)(act)
+
+
+TO_MANY = tuple(to_many(action) for action in ACTIONS.values())

@@ -53,12 +53,6 @@ class FilesMixin(admin.ModelAdmin[User]):
         view = self.admin_site.admin_view(self.import_view)
         return [path("import/", view, name="accounts_user_import"), *super().get_urls()]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)
-        if request.user.has_perm(policy.NEEDS["export"]):  # type: ignore[union-attr]
-            actions["export"] = (export, "export", _("Export selected people"))
-        return actions
-
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"may_import": may_import(request), **(extra_context or {})})
 
@@ -102,6 +96,7 @@ def confirm_import(admin: Any, request: HttpRequest, batch: Batch) -> HttpRespon
     return redirect(batch)
 
 
+@admin.action(description=gettext_lazy("Export selected people"))
 def export(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse:
     """A bulk action: asks for the format, then hands the file out, which stands in the log of events."""
     chosen = User.objects.filter(pk__in=queryset.order_by().values("pk"))

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, links
-from accounts.admin.acting import ActingMixin, buttons
-from accounts.admin.files import FilesMixin
+from accounts.admin.acting import TO_MANY, ActingMixin, buttons
+from accounts.admin.files import FilesMixin, export
 from accounts.admin.foreseeing import ForeseeingMixin, locked
 from accounts.admin.guarding import GuardingMixin, refusal
 from accounts.admin.states import AddressFilter, RoleFilter, StateFilter, role, state_badge, with_state
@@ -63,6 +63,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
         ),
     )
     filter_horizontal = ()
+    actions = (*TO_MANY, export)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
