@@ -24,9 +24,9 @@ SECONDS = 2.0 if "--quick" in sys.argv else 8.0
 COPY = """
 INSERT INTO emails_emaillog (ref, created_at, kind, user_label, actor_label, cause, changes, language, from_email,
     subject, text, html, payload, state, delivery, attempts, run_at, provider, message_id, error_class, error, doubtful,
-    uncertain, rescues)
+    uncertain, rescues, secret, sealed, has_sealed)
 SELECT gen_random_uuid(), now(), kind, user_label, actor_label, cause, changes, language, from_email,
-    subject, text, html, payload, '{state}', delivery, 0, now(), '', '', '', '', false, false, 0
+    subject, text, html, payload, '{state}', delivery, 0, now(), '', '', '', '', false, false, 0, '', '', false
 FROM emails_emaillog, generate_series(1, {rows}) WHERE id = {pk}
 """
 
