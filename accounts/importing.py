@@ -18,7 +18,6 @@ from emails.payload import storable
 IMPORT = "import"
 BYTES, UNPACKED, ROWS = 10_000_000, 200_000_000, 20_000  # At most.
 SAMPLES = 50  # Rows of each sort that staff see before they confirm.
-INVITED_INSTEAD = "The invitation says it."
 
 
 class Unreadable(Exception):
@@ -111,7 +110,7 @@ def bring_in(batch: Batch, rows: list[dict[str, str]], actor: Any, *, checking: 
     invite = batch.options.get("invite", False)
     with caused_by(batch.cause, actor), unticking(batch.actor_label, batch.options.get("unticked", [])):
         if invite:
-            with suppress_emails(INVITED_INSTEAD, kinds=["welcome"]):
+            with suppress_emails(lifecycle.INVITED_INSTEAD, kinds=["welcome"]):
                 result = resource.import_data(table, dry_run=checking, use_transactions=False)
             for person in resource.created:
                 lifecycle.invite(person)

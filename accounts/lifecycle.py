@@ -16,6 +16,7 @@ from emails.cause import suppress_emails
 from emails.redaction import redact
 
 Type = PersonEvent.Type
+INVITED_INSTEAD = "The invitation says it."  # Why the welcome of who is invited is not sent.
 
 
 def disable(person: User, reason: str) -> None:

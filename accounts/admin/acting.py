@@ -106,7 +106,10 @@ class ActingMixin(admin.ModelAdmin[User]):
 
     def do(self, request: HttpRequest, action: Action, ahead: Forecast, reason: str) -> HttpResponse | None:
         """Act now, or have a worker do so; returns where to go to watch it, or None."""
-        unticked = [mails.key for mails in ahead.mails if not mails.required and mails.key not in ticked(request)]
+        ticks = set(request.POST.getlist("email_kinds"))
+        # A kind that is off had no tick to take away: the log says that it is off.
+        choice = [mails.key for mails in ahead.mails if not (mails.required or mails.off)]
+        unticked = [key for key in choice if key not in ticks]
         keys = list(ahead.people.order_by("pk").values_list("pk", flat=True))
         batch = Batch(
             what=action.verb,
@@ -156,10 +159,6 @@ class ActingMixin(admin.ModelAdmin[User]):
         if batch.goes_on:
             response["Refresh"] = "2"
         return response
-
-
-def ticked(request: HttpRequest) -> set[str]:
-    return set(request.POST.getlist("email_kinds"))
 
 
 def to_many(action: Action) -> Callable[..., HttpResponse]:

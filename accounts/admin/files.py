@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import batches, emails, importing, policy
+from accounts import batches, importing, policy
+from accounts.admin.foreseeing import ON_CHANGE, ON_CREATION
 from accounts.models import Batch, PersonEvent, User
 from accounts.resources import COLUMNS, PersonResource
 from emails.cause import current
@@ -23,15 +24,7 @@ FORMATS = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 MOST = 100_000  # People in one export.
-ON_IMPORT = (
-    emails.WELCOME,
-    emails.UPDATE_NOTICE,
-    emails.ACCOUNT_UPDATED,
-    emails.EMAIL_CHANGED,
-    emails.ACCESS_CHANGED,
-    emails.DEACTIVATED,
-    emails.REACTIVATED,
-)
+ON_IMPORT = (*ON_CREATION, *ON_CHANGE)
 SAMPLED = {"new": gettext_lazy("New"), "changed": gettext_lazy("Changed")}
 COUNTED = {
     **SAMPLED,

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from accounts import lifecycle, links
+from accounts import lifecycle, links, policy
 from accounts.admin.acting import TO_MANY, ActingMixin, buttons
 from accounts.admin.files import FilesMixin, export
 from accounts.admin.foreseeing import ForeseeingMixin, locked
@@ -26,8 +26,6 @@ from emails.admin.display import absolute, badge, moment, toned
 from emails.admin.paging import CappedPaginator
 from emails.cause import suppress_emails
 from emails.models import EmailLog, Suppression
-
-INVITED_INSTEAD = "The invitation says it."
 
 
 @admin.register(User)
@@ -135,11 +133,12 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Whoever is invited gets the invitation in place of the welcome."""
-        invited = not change and form.cleaned_data.get("send_invitation") and not obj.has_usable_password()
+        may = request.user.has_perm(policy.NEEDS["invite"])  # type: ignore[union-attr]
+        invited = may and not change and form.cleaned_data.get("send_invitation") and not obj.has_usable_password()
         if not invited:
             super().save_model(request, obj, form, change)
             return
-        with suppress_emails(INVITED_INSTEAD, kinds=["welcome"]):
+        with suppress_emails(lifecycle.INVITED_INSTEAD, kinds=["welcome"]):
             super().save_model(request, obj, form, change)
         lifecycle.invite(obj)
 

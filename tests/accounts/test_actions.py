@@ -182,6 +182,13 @@ def test_an_unticked_email_is_in_the_log_with_who_did_so(commit: Commit, staff: 
     assert (newest().kind, newest().state, newest().error) == ("deactivated", "skipped", "Unticked by ada.")
 
 
+def test_a_kind_that_is_off_is_not_said_to_be_unticked(commit: Commit, staff: Client, linus: User) -> None:
+    EmailKindSwitch.objects.filter(key="deactivated").update(enabled=False)
+    with commit():
+        act(staff, linus, "disable", ticked=[])
+    assert (newest().kind, newest().error) == ("deactivated", "This kind of email is switched off.")
+
+
 def test_an_email_is_unticked_on_the_form(commit: Commit, staff: Client, linus: User) -> None:
     data = {"username": "linus", "first_name": "Leo", "email": "leo@example.com", "language": "en", "is_active": "on"}
     with commit():

@@ -212,3 +212,14 @@ def test_a_disabled_person_is_as_strong_as_when_enabled(commit: Commit, manager:
         strong.is_active = False
         strong.save()
     assert manager.post(f"{LIST}{strong.pk}/change/", form_of(strong, email="x@evil.example")).status_code == 403
+
+
+def test_who_may_add_people_but_not_invite_them_invites_nobody(commit: Commit, client: Client) -> None:
+    client.force_login(staff_with(commit, "adder", "view_user", "add_user", "change_user"))
+    assert 'name="send_invitation"' not in client.get(f"{LIST}add/").content.decode()
+    data = {"username": "mei", "email": "mei@example.com", "language": "en", "send_invitation": "on"}
+    with commit():
+        assert client.post(f"{LIST}add/", data).status_code == 302
+    mei = User.objects.get(username="mei")
+    assert mei.invited_at is None
+    assert [email.kind for email in mei.emails.all()] == ["welcome"]
