@@ -1,6 +1,6 @@
 """The database's own guard over the last active superuser: no form, no shell and no two at once can remove it."""
 
-from django.db import connections
+from emails.models.guard import put_in_place
 
 NAME = "accounts_last_superuser"
 WORDS = "the last active superuser has to stay"
@@ -8,14 +8,7 @@ STAYS = "NEW.is_superuser AND NEW.is_active"
 
 
 def install(using: str, table: str) -> None:
-    """Put the triggers in place anew; after every migration, since SQLite's may have made the table anew."""
-    connection = connections[using]
-    statements = {"postgresql": for_postgresql, "sqlite": for_sqlite}.get(connection.vendor)
-    if statements is None:
-        return
-    with connection.cursor() as cursor:
-        for statement in statements(connection.ops.quote_name(table)):
-            cursor.execute(statement)
+    put_in_place(using, table, {"postgresql": for_postgresql, "sqlite": for_sqlite})
 
 
 def another(table: str) -> str:

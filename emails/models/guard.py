@@ -1,5 +1,7 @@
 """The database's own guard over the states: what TRANSITIONS does not allow, no code and no console can write."""
 
+from collections.abc import Callable, Mapping
+
 from django.db import connections
 
 from emails.models.state import TRANSITIONS
@@ -8,9 +10,16 @@ NAME = "emails_log_transition"
 
 
 def install(using: str, table: str) -> None:
-    """Put the triggers in place anew; after every migration, since SQLite's may have made the table anew."""
+    put_in_place(using, table, {"postgresql": for_postgresql, "sqlite": for_sqlite})
+
+
+def put_in_place(using: str, table: str, by_vendor: Mapping[str, Callable[[str], list[str]]]) -> None:
+    """Make triggers anew; after every migration, since SQLite's may have made the table anew.
+
+    `by_vendor` are the functions that write them, as SQL statements, for a quoted table.
+    """
     connection = connections[using]
-    statements = {"postgresql": for_postgresql, "sqlite": for_sqlite}.get(connection.vendor)
+    statements = by_vendor.get(connection.vendor)
     if statements is None:
         return
     with connection.cursor() as cursor:
