@@ -1,13 +1,17 @@
 """A site of its own for tests: real processes of manage.py on a database of their own, as an operator runs them."""
 
+import atexit
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,20 +47,19 @@ class Site:
         }
 
     def __enter__(self) -> "Site":
-        self.administer(f'CREATE DATABASE "{self.name}"')
-        self.manage("migrate", "--verbosity", "0")
+        model = migrated(os.getpid(), self.server)
+        if self.server:
+            administer(self.server, f'CREATE DATABASE "{self.name}" TEMPLATE "{model}"')
+        else:
+            shutil.copyfile(model, self.environment["DATABASE_URL"].removeprefix("sqlite:///"))
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
         for process in self.processes:
             process.kill()
             process.wait()
-        self.administer(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
-
-    def administer(self, sql: str) -> None:
         if self.server:
-            with psycopg.connect(self.server.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
-                connection.execute(sql)  # type: ignore[call-overload]
+            administer(self.server, f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -87,6 +90,13 @@ class Site:
         with closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=20)) as file:
             return file.execute(sql).fetchall()
 
+    def sessions(self) -> int:
+        """How many sessions of others PostgreSQL keeps on this database; none on SQLite, which has no server."""
+        if not self.server:
+            return 0
+        sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return int(self.rows(f"{sql} AND backend_type = 'client backend'")[0][0])
+
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running; what it prints goes to `output`."""
         with self.output.open("ab") as output:
@@ -108,6 +118,24 @@ class Site:
             time.sleep(0.1)
         printed = self.output.read_text(errors="replace")[-3000:] if self.output.exists() else ""
         raise AssertionError(f"Not within {seconds} seconds. Printed:\n{printed}")
+
+
+@cache
+def migrated(pid: int, server: str) -> str:
+    """A database that a site's `migrate` has made, to be copied: its path, or on a server its name. One a process."""
+    folder = Path(tempfile.mkdtemp(prefix="backoffice-model-"))
+    atexit.register(shutil.rmtree, folder)
+    site = Site(folder)
+    if server:
+        administer(server, f'CREATE DATABASE "{site.name}"')
+        atexit.register(administer, server, f'DROP DATABASE IF EXISTS "{site.name}" WITH (FORCE)')
+    site.manage("migrate", "--verbosity", "0")
+    return site.name if server else site.environment["DATABASE_URL"].removeprefix("sqlite:///")
+
+
+def administer(server: str, sql: str) -> None:
+    with psycopg.connect(server.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
+        connection.execute(sql)  # type: ignore[call-overload]
 
 
 def answers(url: str) -> bool:

@@ -14,11 +14,19 @@ import tempfile
 import traceback
 import warnings
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 60  # Seconds.
+IMPORTED = (  # What does so without settings.
+    *("anymail.backends.postmark", "anymail.urls", "celery", "cryptography.fernet", "css_inline"),
+    *("django.contrib.admin", "django.contrib.messages", "django.core.management", "django.db.models"),
+    *("django.contrib.staticfiles", "django.db.backends.sqlite3.base", "django.db.migrations.executor"),
+    *("django_otp", "django_stubs_ext", "django_tasks_db", "environ", "gunicorn.app.base"),
+    *("import_export.formats.base_formats", "import_export.resources", "psycopg", "requests", "segno"),
+)
 
 
 def run(command: list[str], env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -48,17 +56,8 @@ def end(mother: "subprocess.Popen[str]") -> None:
 
 
 def serve() -> None:
-    import anymail.utils
-    import celery
-    import css_inline
-    import django.contrib.messages
-    import django.core.management
-    import django.db.models
-    import django_stubs_ext
-    import psycopg
-    import requests
-
-    assert [anymail, celery, css_inline, django, django_stubs_ext, psycopg, requests]
+    for name in IMPORTED:
+        import_module(name)
     for line in sys.stdin:
         asked = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

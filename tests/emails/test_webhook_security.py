@@ -202,10 +202,13 @@ def test_giant_and_absurdly_deep_bodies_are_refused_cheaply(
         (b"[" * 100_000, {400, 403}),
         (b'{"a":' * 100_000, {400, 403}),
     ):
-        began = time.process_time()
-        answer = send(client, path, body, headers)
-        assert answer.status_code in statuses, answer.status_code
-        assert time.process_time() - began < 0.2
+        costs = []  # In seconds of CPU: the least of three, for a busy machine only ever adds.
+        for _ in range(3):
+            began = time.process_time()
+            answer = send(client, path, body, headers)
+            costs.append(time.process_time() - began)
+            assert answer.status_code in statuses, answer.status_code
+        assert min(costs) < 0.2, costs
     assert "Traceback" not in caplog.text
     assert not EmailEvent.objects.filter(reported=True).exists()
 

@@ -42,6 +42,8 @@ class Fleet:
         for process in self.processes:
             process.wait()
         self.processes = []
+        # PostgreSQL may still be committing what they sent last; seen too early, it would be counted at the next kill.
+        self.site.wait_until(lambda: not self.site.sessions())
         left = self.site.numbers("sending") - self.left_sending
         self.most_at_once = max(self.most_at_once, len(left))
         self.left_sending |= left
