@@ -1,6 +1,21 @@
 """Read by `gunicorn backoffice.wsgi` from this folder; GUNICORN_CMD_ARGS overrides any of it."""
 
 import multiprocessing
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from backoffice.masking import masking_atoms
+
+
+class MaskingLogger(Logger):  # type: ignore[misc]
+    """An access log without the tokens of mailed links."""
+
+    def atoms(self, *args: Any) -> dict[str, Any]:
+        return masking_atoms(super().atoms(*args))
+
+
+logger_class = MaskingLogger
 
 bind = "0.0.0.0:8000"
 workers = multiprocessing.cpu_count() * 2 + 1

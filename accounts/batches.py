@@ -57,9 +57,9 @@ def act(batch: Batch) -> None:
     action = ACTIONS[batch.what]
     keys = batch.next_items
     people = User.objects.filter(pk__in=keys)
-    actor = User.objects.filter(pk=batch.actor_id or 0, is_active=True).first()
+    actor = User.objects.filter(pk=batch.actor_id or 0, is_active=True, is_staff=True).first()
     allowed = policy.permitted(actor, action.verb, people).filter(action.fits()) if actor else people.none()
-    with caused_by(batch.cause, actor), unticking(batch.actor_label, batch.options.get("unticked", [])):
+    with caused_by(batch.cause, actor), unticking(batch.options.get("unticked", [])):
         for person in allowed.order_by("pk"):
             try:
                 with transaction.atomic():

@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
-from accounts.models import LastSuperuser, User
+from accounts.models import LastSuperuser, PersonEvent, User
+from accounts.models.user import LINKED
 from accounts.story import Story, begin, open_story, story_of
 from accounts.telling import AFTER, BEFORE, tell_change, tell_creation, tell_deletion, tell_deletion_ahead
-from accounts.values import RELATIONS, Values, differ, names_of, of_instance, reachable, read
+from accounts.values import KEPT, RELATIONS, Values, differ, names_of, of_instance, reachable, read
 from emails.cause import current
+
+CHANGED = gettext_noop("The account has changed since: invite again.")  # Why an invitation's link is dead.
 
 
 def before_save(instance: User, using: str, update_fields: Iterable[str] | None) -> None:
@@ -27,6 +31,8 @@ def before_save(instance: User, using: str, update_fields: Iterable[str] | None)
         return
     if old["welcomed_at"] and not instance.welcomed_at:
         instance.welcomed_at = old["welcomed_at"]  # A stale instance must not make the welcome be forgotten.
+    for name in KEPT:
+        setattr(instance, name, old[name])
     # What the database computes (F("login_count") + 1) is known after the save.
     later = {name for name, value in new.items() if hasattr(value, "resolve_expression")}
     known = {name: value for name, value in new.items() if name not in later}
@@ -67,6 +73,10 @@ def after_save(instance: User, using: str, created: bool, update_fields: Iterabl
         return
     if story.before.get("is_active") and not now["is_active"]:
         instance.end_sessions()  # A browser that is signed in must not be so again once the account is.
+    if story.before.keys() & LINKED:
+        if instance.invited_at is not None:
+            PersonEvent.note(PersonEvent.Type.INVITATION_WITHDRAWN, instance, reason=CHANGED)
+        instance.kill_links()
     if first_address(story, now):
         now["welcomed_at"] = instance.welcomed_at = timezone.now()
         User._base_manager.using(using).filter(pk=instance.pk).update(welcomed_at=instance.welcomed_at)
@@ -103,14 +113,15 @@ def after_delete(pk: Any, using: str) -> None:
     if story is None or story.deleted is None:
         return
     if story.deleted["is_superuser"] and story.deleted["is_active"]:
-        keep_a_superuser(using)
+        keep_a_superuser(using, staff=story.deleted["is_staff"])
     if not story.created and AFTER not in story.rows:
         tell_deletion(story)
 
 
-def keep_a_superuser(using: str) -> None:
+def keep_a_superuser(using: str, *, staff: bool) -> None:
     """Whoever is deleted, beside others or by a cascade: SQLite's guard does not watch deletions."""
-    if not User._base_manager.using(using).filter(is_superuser=True, is_active=True).exists():
+    left = User._base_manager.using(using).filter(is_superuser=True, is_active=True)
+    if not (left.filter(is_staff=True) if staff else left).exists():
         raise LastSuperuser
 
 

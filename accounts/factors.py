@@ -20,6 +20,7 @@ from emails.kinds import KINDS
 from emails.models import EmailKindSwitch
 
 DUE = "second_factor_due"  # In the session of who has a factor and has not proved it yet.
+PENDING = "second_factor_pending"  # In the session in which one is being set up: the device's primary key.
 DIGITS = 6
 
 
@@ -62,10 +63,18 @@ def pass_gate(request: HttpRequest, device: Any) -> None:
     django_otp.login(request, device)
 
 
-def begin(person: User) -> TOTPDevice:
-    """The device that is being set up: its key is shown until it is confirmed, and never afterwards."""
-    device: TOTPDevice | None = TOTPDevice.objects.filter(user=person, confirmed=False).first()
-    return device or TOTPDevice.objects.create(user=person, name="Authenticator", confirmed=False)
+def begin(request: HttpRequest) -> TOTPDevice:
+    """The device that is being set up in this session: its key is shown until it is confirmed, and never afterwards.
+
+    Another session gets another key. Who saw one before, signed in with a stolen password, must not know the next.
+    """
+    pending = TOTPDevice.objects.filter(user=request.user, confirmed=False)
+    device: TOTPDevice | None = pending.filter(pk=request.session.get(PENDING, 0)).first()
+    if device is None:
+        pending.delete()
+        device = TOTPDevice.objects.create(user=request.user, name="Authenticator", confirmed=False)
+        request.session[PENDING] = device.pk
+    return device
 
 
 def confirm(request: HttpRequest, device: TOTPDevice, token: str) -> list[str]:
@@ -73,17 +82,26 @@ def confirm(request: HttpRequest, device: TOTPDevice, token: str) -> list[str]:
     person: Any = request.user
     with transaction.atomic():
         held = TOTPDevice.objects.select_for_update().get(pk=device.pk)
+        held.throttle_reset(commit=False)  # Whoever is here sees the key: there is nothing to guess.
         if held.confirmed or not (token.isdigit() and held.verify_token(token)):
             return []
         held.confirmed = True
         held.save()
         codes = renew_recovery(person)
         PersonEvent.note(PersonEvent.Type.FACTOR_ADDED, person)
-        tell_person(person, added=True)
+        tell_person(person, "added")
         person.end_sessions()
     update_session_auth_hash(request, person)
     pass_gate(request, held)
     return codes
+
+
+def replace_recovery(person: User) -> list[str]:
+    """New recovery codes at the person's own wish, which others may have had: it is noted, and told by email."""
+    with transaction.atomic():
+        PersonEvent.note(PersonEvent.Type.RECOVERY_RENEWED, person)
+        tell_person(person, "codes")
+        return renew_recovery(person)
 
 
 def renew_recovery(person: User) -> list[str]:
@@ -100,15 +118,15 @@ def remove(person: User, reason: str = "") -> bool:
         RecoveryDevice.objects.filter(user=person).delete()
         if confirmed:
             PersonEvent.note(PersonEvent.Type.FACTOR_REMOVED, person, reason=reason)
-            tell_person(person, added=False)
+            tell_person(person, "removed")
             person.end_sessions()
     return confirmed
 
 
-def tell_person(person: User, *, added: bool) -> None:
-    """Who did not do this has to know that somebody did."""
+def tell_person(person: User, what: str) -> None:
+    """Who did not do this has to know that somebody did. `what` is "added", "removed" or "codes"."""
     values = read("default", person.pk) or {}
-    tell(KINDS["second_factor_changed"], values, enabled=EmailKindSwitch.enabled_keys(), extra={"added": added})
+    tell(KINDS["second_factor_changed"], values, enabled=EmailKindSwitch.enabled_keys(), extra={"what": what})
 
 
 def shown(device: TOTPDevice) -> dict[str, str]:

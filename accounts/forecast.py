@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import policy
 from accounts.actions import Action
@@ -13,6 +14,7 @@ from accounts.models import User
 from emails.kinds import KINDS, label
 from emails.models import EmailKindSwitch, Suppression
 
+NAMED = 5  # People passed over, by name.
 SOME = 20  # People named on the page; the rest are counted.
 
 
@@ -32,9 +34,9 @@ class Forecast:
     people: QuerySet[User]  # Those it will be done to.
     count: int
     some: list[User]
-    skipped: list[tuple[str, int]] = field(default_factory=list)  # Why, and how many.
+    skipped: list[tuple[str, int, str]] = field(default_factory=list)  # Why, how many, and the first of them by name.
     mails: list[Mails] = field(default_factory=list)
-    unreachable: list[tuple[str, int]] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)  # In words.
 
     @property
     def emailed(self) -> int:
@@ -50,7 +52,12 @@ def forecast(actor: Any, action: Action, chosen: QuerySet[User]) -> Forecast:
     if action.verb in policy.REMOVALS:
         people = sparing_one_superuser(people)
     total, permitted, count = chosen.count(), allowed.count(), people.count()
-    skipped = [(_("You may not do this to them."), total - permitted), (_("It does not apply."), permitted - count)]
+    out_of_reach = chosen.exclude(pk__in=allowed.values("pk"))
+    unfit = allowed.exclude(pk__in=people.values("pk"))
+    skipped = [
+        (_("You may not do this to them."), total - permitted, names(out_of_reach) if total > permitted else ""),
+        (_("They are not in a state for it."), permitted - count, names(unfit) if permitted > count else ""),
+    ]
     unreachable, reached = [], count
     if action.kinds:
         barred = Suppression.objects.filter(lifted_at=None)
@@ -59,7 +66,10 @@ def forecast(actor: Any, action: Action, chosen: QuerySet[User]) -> Forecast:
         lower = people.alias(lower_email=Lower("email"))
         without = people.filter(email="").count()
         suppressed = lower.filter(lower_email__in=barred.values("address")).count()
-        unreachable = [(_("have no address"), without), (_("are suppressed"), suppressed)]
+        unreachable = [
+            ngettext("%d has no address.", "%d have no address.", without) % without if without else "",
+            ngettext("%d is suppressed.", "%d are suppressed.", suppressed) % suppressed if suppressed else "",
+        ]
         reached = count - without - suppressed
     enabled = EmailKindSwitch.enabled_keys()
     mails = [Mails(key, label(key), reached, KINDS[key].required, key not in enabled) for key in action.kinds]
@@ -67,10 +77,16 @@ def forecast(actor: Any, action: Action, chosen: QuerySet[User]) -> Forecast:
         people,
         count,
         list(people.order_by("username")[:SOME]),
-        [(why, number) for why, number in skipped if number],
+        [one for one in skipped if one[1]],
         mails,
-        [(why, number) for why, number in unreachable if number],
+        [words for words in unreachable if words],
     )
+
+
+def names(people: QuerySet[User]) -> str:
+    """The first of them."""
+    found = [person.username for person in people.order_by("username")[: NAMED + 1]]
+    return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")
 
 
 def sparing_one_superuser(people: QuerySet[User]) -> QuerySet[User]:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.tasks import send_password_reset
+from emails.sealing import locks
 
 
 class DistinctPersonMixin(forms.ModelForm[User]):
@@ -80,4 +81,4 @@ class ForgottenPasswordForm(PasswordResetForm):
     """Hands the address to a task. Whether anybody has it can be told neither by the answer nor by its time."""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        send_password_reset.enqueue(self.cleaned_data["email"])
+        send_password_reset.enqueue(locks().encrypt(self.cleaned_data["email"].encode()).decode())

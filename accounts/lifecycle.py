@@ -90,10 +90,11 @@ def anonymise(person: User, reason: str) -> None:
             person.user_permissions.clear()
             person.is_active = person.is_staff = person.is_superuser = False
             person.username, person.first_name, person.last_name, person.email = nobody, "", "", ""
-            person.invited_at, person.last_login = None, None
-            person.anonymised_at = timezone.now()
+            person.last_login = None
             person.set_unusable_password()
             person.save()
+            person.invited_at, person.anonymised_at = None, timezone.now()
+            person.save(update_fields=["invited_at", "anonymised_at"])
         person.end_sessions()
         redact(person.pk, nobody)
         PersonEvent.objects.filter(person=person).update(person_label=nobody, detail={})

@@ -31,7 +31,9 @@ NEEDS = {
     "anonymise": "accounts.anonymise_user",
     "export": "accounts.export_user",
 }
-REMOVALS = ("disable", "delete", "anonymise")  # What nobody does to themselves, or to the last active superuser.
+REMOVALS = ("disable", "delete", "anonymise")  # What nobody does to the last active superuser.
+# Nor to themselves. One's own second factor goes where it is proved first: /accounts/second-factor/setup/.
+NOT_ONESELF = (*REMOVALS, "reset_factor")
 ACCESS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 # Kept in English in the trail, and translated where it is read.
 LACKS_PERMISSION = gettext_noop("You do not have the permission for this.")
@@ -67,7 +69,7 @@ def refusal(actor: Any, verb: str, person: User) -> str:
     """Why the actor may not do this to the person, in English, to be translated; "" where it is allowed."""
     if not actor.has_perm(NEEDS[verb]):
         return LACKS_PERMISSION
-    if verb in REMOVALS and actor.pk == person.pk:
+    if verb in NOT_ONESELF and actor.pk == person.pk:
         return ONESELF
     if not actor.is_superuser and person.is_superuser:
         return SUPERUSER
@@ -85,7 +87,7 @@ def permitted(actor: Any, verb: str, people: QuerySet[User]) -> QuerySet[User]:
     if not actor.has_perm(NEEDS[verb]):
         return people.none()
     allowed = touchable(actor, people)
-    if verb in REMOVALS:
+    if verb in NOT_ONESELF:
         allowed = allowed.exclude(pk=actor.pk)
     return allowed if verb in {"delete", "export"} else allowed.filter(anonymised_at=None)
 
@@ -94,7 +96,8 @@ def is_last_superuser(person: User) -> bool:
     """A look ahead, for words; the database holds to it (accounts/models/guard.py)."""
     if not (person.is_superuser and person.is_active):
         return False
-    return not User.objects.active_superusers().exclude(pk=person.pk).exists()
+    others = User.objects.active_superusers().exclude(pk=person.pk)
+    return not (others.filter(is_staff=True) if person.is_staff else others).exists()
 
 
 def locked_fields(actor: Any, person: User | None) -> dict[str, str]:
@@ -105,7 +108,7 @@ def locked_fields(actor: Any, person: User | None) -> dict[str, str]:
     if person is not None and person.pk == actor.pk:
         locked |= dict.fromkeys(ACCESS, _("Nobody changes their own access: ask another member of staff."))
     elif person is not None and is_last_superuser(person):
-        locked |= dict.fromkeys(("is_active", "is_superuser"), _(LAST))
+        locked |= dict.fromkeys(("is_active", "is_staff", "is_superuser"), _(LAST))
     return locked
 
 
@@ -116,6 +119,17 @@ def grantable_groups(actor: Any) -> QuerySet[Group]:
     lacking = Permission.objects.exclude(pk__in=powers(actor))
     beyond = Group.permissions.through.objects.filter(group=OuterRef("pk"), permission__in=lacking)
     return Group.objects.exclude(Exists(beyond)) if actor.is_active else Group.objects.none()
+
+
+def editable_groups(actor: Any) -> QuerySet[Group]:
+    """Groups whose change takes nothing from, and gives nothing to, anybody whom the actor may not touch."""
+    if actor.is_superuser and actor.is_active:
+        return Group.objects.all()
+    within = User.groups.through.objects.filter(group=OuterRef("pk"))
+    out_of_reach = User.objects.exclude(pk__in=touchable(actor, User.objects.all()).values("pk"))
+    return grantable_groups(actor).exclude(
+        Exists(within.filter(Q(user=actor.pk) | Q(user__in=out_of_reach.values("pk"))))
+    )
 
 
 def deny(actor: Any, verb: str, person: User | None, why: str, **detail: Any) -> None:

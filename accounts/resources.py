@@ -1,5 +1,6 @@
 """People as rows of a file, in and out (django-import-export). A password is no column, either way."""
 
+import re
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -10,7 +11,8 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 from import_export.fields import Field
 from import_export.resources import ModelResource
-from import_export.widgets import ManyToManyWidget
+from import_export.widgets import BooleanWidget, ManyToManyWidget
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from accounts import policy
 from accounts.models import User
@@ -18,12 +20,26 @@ from accounts.models import User
 COLUMNS = ("username", "email", "first_name", "last_name", "language", "is_active", "is_staff", "groups")
 FLAGS = ("is_active", "is_staff")
 SEPARATOR = "|"
-# What a spreadsheet would take for a formula (OWASP, "CSV Injection").
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet would take for a formula (OWASP, "CSV Injection"), full-width signs included; also behind what it
+# may take for the end of a cell. An apostrophe before it makes it text, and is taken away again by an import.
+FORMULA = re.compile(r"(^|[;,|\t\r\n])([ \u00a0\"']*)([=+\-@\t\r\n＝＋－＠])")
+ESCAPED = re.compile(r"(^|[;,|\t\r\n])([ \u00a0\"']*)'([=+\-@\t\r\n＝＋－＠])")
+YES = {"1", "true", "yes", "y", "on", "x", "wahr", "ja", "j"}
+NO = {"0", "false", "no", "n", "off", "falsch", "nein"}
 
 
 class NotYours(ValueError):
     """A group that the actor can't grant; the text says which."""
+
+
+class FlagWidget(BooleanWidget):  # type: ignore[misc]
+    """Yes or no, as spreadsheets and people write it; anything else is a mistake, and not a no."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> bool:
+        word = str(value).strip().lower()
+        if word not in YES | NO:
+            raise ValueError(_("“%s” is neither yes nor no: write true or false.") % value)
+        return word in YES
 
 
 class GroupsWidget(ManyToManyWidget):  # type: ignore[misc]
@@ -57,13 +73,18 @@ class PersonResource(ModelResource):  # type: ignore[misc]
         self.actor = actor
         grantable = policy.grantable_groups(actor) if actor is not None else Group.objects.all()
         self.fields["groups"] = Field(attribute="groups", column_name="groups", widget=GroupsWidget(grantable))
+        for name in FLAGS:
+            self.fields[name].widget = FlagWidget()
         self.created: list[User] = []
+
+    def get_queryset(self) -> QuerySet[User]:
+        """While importing, rows are held from when they are read to when they are saved: what others change stays."""
+        people = User.objects.all()
+        return people if self.actor is None else people.select_for_update(no_key=True)
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         for name, value in list(row.items()):
-            text = "" if value is None else str(value).strip()
-            # What our own export has put before a formula.
-            row[name] = text[1:] if text[:1] == "'" and text[1:2] in FORMULA else text
+            row[name] = ESCAPED.sub(r"\1\2\3", "" if value is None else str(value).strip())
         for name in (*FLAGS, "language"):
             if not row.get(name, "-"):
                 row.pop(name)
@@ -112,5 +133,5 @@ class PersonResource(ModelResource):  # type: ignore[misc]
             self.created.append(instance)
 
     def export_field(self, field: Any, instance: User, **kwargs: Any) -> str:
-        value = str(super().export_field(field, instance, **kwargs))
-        return f"'{value}" if value.startswith(FORMULA) else value
+        value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", str(super().export_field(field, instance, **kwargs)))
+        return FORMULA.sub(r"\1\2'\3", value)

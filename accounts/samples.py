@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.links import terms
 from accounts.writing import context
 from emails.facts import Facts
 from emails.kinds import EmailKind
@@ -24,7 +25,7 @@ CHANGES: dict[str, list[Any]] = {
     "groups": [[], ["Editors"]],
     "password": ["set", "changed"],
 }
-EXTRA: dict[str, Any] = {"to_old_address": False, "link": f"{settings.SITE_URL}/accounts/•••/", "hours": 24, "days": 1}
+EXTRA: dict[str, Any] = {"to_old_address": False, "link": f"{settings.SITE_URL}/accounts/•••/", "what": "added"}
 TOLD = {"email_changed": {"email"}, "password_changed": {"password"}, "access_changed": {"groups"}}
 
 
@@ -38,7 +39,7 @@ def sample(kind: EmailKind, language: str = "en") -> EmailLog:
         to=values["email"],
         name="Mei Tanaka",
         language=language,
-        context={**context(values, changes), **EXTRA, "added": True},
+        context={**context(values, changes), **EXTRA, **terms(kind.key)},
         facts=Facts(),
     )
     return EmailLog(

@@ -1,6 +1,7 @@
 """By what failed sign-ins are counted (django-axes), who is locked out now, and how a lock is lifted."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -9,8 +10,10 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, Sum
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.models import PersonEvent, User
+from emails.payload import storable
 
 ONE_ACCOUNT, ONE_ADDRESS, BOTH = "username", "ip_address", ["username", "ip_address"]
 
@@ -18,23 +21,47 @@ ONE_ACCOUNT, ONE_ADDRESS, BOTH = "username", "ip_address", ["username", "ip_addr
 def counted_by(request: Any, credentials: dict[str, Any] | None) -> list[Any]:
     """Whatever is reached first, per account or per network address, makes both wait.
 
-    The last active superuser is counted together with the network address alone: otherwise anybody could lock out, from
-    anywhere and for as long as they like, the only one who can unlock.
+    The last active superuser who is not locked out is counted together with the network address alone: otherwise
+    anybody could lock out, from anywhere and for as long as they like, all of those who can unlock.
     """
+    username = typed_username(request, credentials)
+    superusers = User.objects.active_superusers()
+    if superusers.filter(username=username).exists():
+        others = superusers.exclude(username=username).exclude(locked())
+        if not others.exists():
+            return [BOTH, ONE_ADDRESS]
+    return [ONE_ACCOUNT, ONE_ADDRESS]
+
+
+def typed_username(request: Any, credentials: dict[str, Any] | None) -> str:
     username = (credentials or {}).get("username") or getattr(request, "username", "")  # Of a recorded attempt.
     if not username and isinstance(request, HttpRequest):
         username = request.POST.get("username", "")
-    superusers = list(User.objects.active_superusers().values_list("username", flat=True)[:2])
-    return [BOTH, ONE_ADDRESS] if superusers == [username] else [ONE_ACCOUNT, ONE_ADDRESS]
+    return str(username or "")
+
+
+def counted_name(request: Any, credentials: dict[str, Any] | None = None) -> str:
+    """The username under which failures are kept. One that nobody has may be anything, even a password: a digest."""
+    username = typed_username(request, credentials)
+    if not username or User.objects.filter(username=storable(username)).exists():
+        return username
+    return f"~{salted_hmac('accounts.throttling', username, algorithm='sha256').hexdigest()[:32]}"
 
 
 def client_address(request: HttpRequest) -> str:
     """The network address of the client. What it says of itself (X-Forwarded-For) counts for nothing.
 
-    Behind a proxy it is the last entry, which the proxy itself has added.
+    Behind a proxy it is the last entry, which the proxy itself has added; some proxies write a port behind it. "" where
+    there is none: on a Unix socket without a proxy.
     """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.BEHIND_PROXY else ""
-    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", "")
+    for said in (forwarded.rpartition(",")[2].strip(), request.META.get("REMOTE_ADDR", "")):
+        for address in (said, said.rpartition(":")[0].strip("[]")):
+            try:
+                return str(ip_address(address))
+            except ValueError:
+                continue
+    return ""
 
 
 def recent_failures() -> Any:

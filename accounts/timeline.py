@@ -41,7 +41,7 @@ def last_emails(person: User, limit: int) -> list[EmailLog]:
 
 def of_event(event: PersonEvent) -> Entry:
     detail = event.detail
-    about = ", ".join(str(detail[name]) for name in ("verb", "fields", "address", "count") if detail.get(name))
+    about = ", ".join(str(detail[name]) for name in ("verb", "fields", "address", "count", "left") if detail.get(name))
     why = " · ".join(part for part in (_(event.reason) if event.reason else "", about) if part)
     return Entry(event.at, str(event.get_type_display()), event.actor_label, why)
 

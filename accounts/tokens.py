@@ -26,8 +26,9 @@ class LinkToken(PasswordResetTokenGenerator):
 
     def _make_hash_value(self, user: Any, timestamp: int) -> str:
         signed_in = user.last_login.replace(microsecond=0, tzinfo=None) if user.last_login else ""
-        facts = (user.pk, user.password, signed_in, user.email.strip().casefold(), user.is_active, user.session_epoch)
-        return "|".join(map(str, (*facts, self.beside(user), timestamp)))
+        facts = (user.pk, user.password, signed_in, user.email.strip().casefold(), user.is_active)
+        epochs = (user.session_epoch, user.link_epoch)
+        return "|".join(map(str, (*facts, *epochs, self.beside(user), timestamp)))
 
     def beside(self, user: User) -> str:
         """What else the token dies with."""
@@ -43,6 +44,21 @@ class LinkToken(PasswordResetTokenGenerator):
 
     def has_expired(self, when: datetime) -> bool:
         return bool((datetime.now(UTC) - when).total_seconds() > getattr(settings, self.timeout))
+
+    def kept(self, token: str) -> str:
+        """What a session may keep of a token: when it was made, and a digest."""
+        return f"{token.partition('-')[0]}-{digest(token)}"
+
+    def again(self, user: Any, kept: str) -> str:
+        """The token of which `kept` was kept, where it is still the user's; else ""."""
+        made, _, known = kept.partition("-")
+        try:
+            seconds = base36_to_int(made)
+        except ValueError:
+            return ""
+        keys = (self.secret, *self.secret_fallbacks)
+        tokens = [self._make_token_with_timestamp(user, seconds, key) for key in keys]
+        return next((token for token in tokens if constant_time_compare(digest(token), known)), "")
 
     def check_token(self, user: Any, token: str | None) -> bool:
         """Whether the token is this person's, for this purpose, and still good."""

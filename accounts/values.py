@@ -19,6 +19,8 @@ ACCESS = ("is_staff", "is_superuser", "groups", "user_permissions")
 RELATIONS = ("groups", "user_permissions")
 VISIBLE = (*PROFILE, "email", "password", "is_active", *ACCESS)
 COLUMNS = tuple(name for name in VISIBLE if name not in RELATIONS)
+# What no save writes from an instance: one read a while ago would revive ended sessions and withdrawn invitations.
+KEPT = ("session_epoch", "link_epoch", "invited_at", "anonymised_at")
 
 Values = dict[str, Any]
 
@@ -43,7 +45,7 @@ class Reading:
         people = User._base_manager.using(using).filter(pk=0)
         if lock:
             people = people.select_for_update(no_key=True)
-        self.using, self.names = using, ("pk", "welcomed_at", *COLUMNS)
+        self.using, self.names = using, ("pk", "welcomed_at", *KEPT, *COLUMNS)
         compiler = people.values(*self.names).query.get_compiler(using)
         self.sql, _ = compiler.as_sql()
         self.converters = compiler.get_converters([column for column, *_ in compiler.select])

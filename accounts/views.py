@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.contrib import messages
-from django.contrib.auth import login, views
+from axes.handlers.proxy import AxesProxyHandler
+from django.contrib.auth import logout, user_login_failed, views
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.tokens import PasswordResetTokenGenerator
-from django.http import HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
@@ -15,15 +15,14 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import factors
 from accounts.forms import ForgottenPasswordForm
 from accounts.models import PersonEvent, User
-from accounts.tokens import invitation_token, password_reset_token
+from accounts.tokens import LinkToken, invitation_token, password_reset_token
 from emails.cause import caused_by
 
-MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+LINK = "_link"  # In the session of who has followed one: enough to know it again, and not what opens it.
 
 
 class ForgottenPasswordView(views.PasswordResetView):
@@ -44,9 +43,28 @@ class NewPasswordView(views.PasswordResetConfirmView):
 
     template_name = "registration/new_password.html"
     success_url = reverse_lazy("password_reset_complete")
-    token_generator: PasswordResetTokenGenerator = password_reset_token
+    token_generator: LinkToken = password_reset_token
     title = gettext_lazy("Set a new password")
     trace = PersonEvent.Type.RESET_USED
+
+    @method_decorator([sensitive_post_parameters(), never_cache])
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Django's own, which keeps the token itself in the session: in the database, for whoever reads it there."""
+        self.validlink, self.user = False, self.get_user(kwargs["uidb64"])
+        token = kwargs["token"]
+        if token == self.reset_url_token:
+            self.validlink = self.opens(self.user)
+            if self.validlink:
+                return super(views.PasswordResetConfirmView, self).dispatch(request, *args, **kwargs)
+        elif self.token_generator.check_token(self.user, token):
+            request.session[LINK] = self.token_generator.kept(token)
+            return HttpResponseRedirect(request.path.replace(token, self.reset_url_token))
+        return self.render_to_response(self.get_context_data())
+
+    def opens(self, person: Any) -> bool:
+        """Whether the link that was followed in this session is the person's, and still good."""
+        token = self.token_generator.again(person, self.request.session.get(LINK, "")) if person else ""
+        return self.token_generator.check_token(person, token)
 
     def get_user(self, uidb64: str) -> Any:
         try:
@@ -56,19 +74,59 @@ class NewPasswordView(views.PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         # Who holds the link is the person: the email about the new password says so.
-        with caused_by(f"POST {self.request.path.partition(self.kwargs['uidb64'])[0]}", self.user):
-            person: Any = self.user
-            User.objects.filter(pk=person.pk).update(invited_at=None)
-            person.invited_at = None
-            response = super().form_valid(form)
-            PersonEvent.note(self.trace, self.user)
-        return response
+        with (
+            caused_by(f"POST {self.request.path.partition(self.kwargs['uidb64'])[0]}", self.user),
+            transaction.atomic(),
+        ):
+            # Meanwhile the account may have been disabled or signed out everywhere, or the link used in another window.
+            form.user = self.user = User.objects.select_for_update(no_key=True).filter(pk=form.user.pk).first()
+            self.validlink = self.opens(self.user)
+            if not self.validlink:
+                return self.render_to_response(self.get_context_data())
+            User.objects.filter(pk=form.user.pk).update(invited_at=None)
+            form.save()
+            PersonEvent.note(self.trace, form.user)
+        del self.request.session[LINK]
+        return super(views.PasswordResetConfirmView, self).form_valid(form)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        dead = {} if self.validlink else {"title": _("This link does not work any more")}
+        return super().get_context_data(**kwargs) | dead
 
 
 class InvitationView(NewPasswordView):
     token_generator = invitation_token
     title = gettext_lazy("Welcome: set your password")
     trace = PersonEvent.Type.INVITATION_ACCEPTED
+    extra_context = {"invitation": True}
+
+
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
+class PasswordChangeView(views.PasswordChangeView):
+    """One's own password, by the old one: wrong ones count as failed sign-ins, and end the session like those."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        user: Any = request.user
+        if not AxesProxyHandler.is_allowed(request, {"username": user.get_username()}):
+            logout(request)
+            return redirect("login")
+        return super().post(request, *args, **kwargs)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        if form.has_error("old_password", "password_incorrect"):
+            credentials = {"username": form.user.get_username()}
+            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+        return super().form_invalid(form)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            held = User.objects.select_for_update(no_key=True).filter(pk=form.user.pk).first()
+            # While the new password was hashed, staff may have disabled the account, or signed it out everywhere.
+            if held is None or held.get_session_auth_hash() != form.user.get_session_auth_hash() or not held.is_active:
+                logout(self.request)
+                return redirect("login")
+            form.user = held
+            return super().form_valid(form)
 
 
 class AccountView(LoginRequiredMixin, TemplateView):
@@ -78,68 +136,3 @@ class AccountView(LoginRequiredMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(has_factor=factors.has_factor(self.request.user), title=_("Your account"))
-
-
-class SecondFactorView(LoginRequiredMixin, TemplateView):
-    """Asks who has a second factor for a code of it."""
-
-    template_name = "registration/second_factor.html"
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        person: Any = request.user
-        device = factors.prove(person, request.POST.get("token", ""))
-        if device is None:
-            PersonEvent.note(PersonEvent.Type.FACTOR_FAILED, person)
-            return self.render_to_response(self.get_context_data(refused=True), status=400)
-        if not isinstance(device, TOTPDevice):
-            PersonEvent.note(PersonEvent.Type.RECOVERY_USED, person, left=len(device.digests))
-            left = _("That was a recovery code; %d are left.") % len(device.digests)
-            messages.warning(request, left)
-        factors.pass_gate(request, device)
-        return redirect(next_page(request))
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(title=_("Second factor"), next=next_page(self.request), **kwargs)
-
-
-@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
-class SecondFactorSetupView(LoginRequiredMixin, TemplateView):
-    """Sets a second factor up, shows recovery codes once, and takes the factor away again."""
-
-    template_name = "registration/second_factor_setup.html"
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        user: Any = request.user
-        if user.is_authenticated and not user.is_verified() and factors.has_factor(user):
-            return redirect("second_factor")  # Who has one proves it before anything about it changes.
-        return super().dispatch(request, *args, **kwargs)
-
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        person: Any = request.user
-        verified = person.is_verified()
-        if verified and "codes" in request.POST:
-            return self.answer(codes=factors.renew_recovery(person))
-        if verified and "remove" in request.POST:
-            if factors.prove(person, request.POST.get("token", "")) is None:
-                return self.answer(refused=True)
-            factors.remove(person)
-            login(request, User.objects.get(pk=person.pk), MODEL_BACKEND)
-            messages.success(request, _("The second factor is removed."))
-            return redirect("account")
-        codes = factors.confirm(request, factors.begin(person), request.POST.get("token", "").replace(" ", ""))
-        return self.answer(codes=codes) if codes else self.answer(refused=True)
-
-    def answer(self, **context: Any) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(**context), status=400 if "refused" in context else 200)
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        person: Any = self.request.user
-        pending = None if factors.has_factor(person) else factors.begin(person)
-        context = {"title": _("Second factor"), "device": pending, "next": next_page(self.request)}
-        return super().get_context_data(**context, **(factors.shown(pending) if pending else {}), **kwargs)
-
-
-def next_page(request: HttpRequest) -> str:
-    """Where to go on, on this site alone."""
-    there = request.POST.get("next") or request.GET.get("next") or ""
-    return there if factors.is_here(request, there) else str(reverse_lazy("account"))

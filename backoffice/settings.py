@@ -90,6 +90,7 @@ MIDDLEWARE = [
     "accounts.middleware.IdleMiddleware",
     "accounts.middleware.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "backoffice.middleware.OddValuesMiddleware",
 ]
 ROOT_URLCONF = "backoffice.urls"
 WSGI_APPLICATION = "backoffice.wsgi.application"
@@ -133,6 +134,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Nobody keeps another locked out by going on.
 AXES_RESET_ON_SUCCESS = False  # accounts/signins.py resets less: one's own failures alone.
 AXES_LOCKOUT_PARAMETERS = "accounts.throttling.counted_by"
+AXES_USERNAME_CALLABLE = "accounts.throttling.counted_name"
 AXES_CLIENT_IP_CALLABLE = "accounts.throttling.client_address"
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 AXES_HTTP_RESPONSE_CODE = 429
@@ -245,5 +247,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {name: {"handlers": ["console"], "level": "INFO"} for name in ("accounts", "backoffice", "emails")},
+    "filters": {"masking": {"()": "backoffice.masking.MaskingFilter"}},
+    "loggers": {
+        **{name: {"handlers": ["console"], "level": "INFO"} for name in ("accounts", "backoffice", "emails")},
+        **{name: {"filters": ["masking"]} for name in ("django.request", "django.server", "django.security.csrf")},
+    },
 }
+DEFAULT_EXCEPTION_REPORTER = "backoffice.masking.MaskingReporter"

@@ -50,18 +50,28 @@ def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
         kind = KINDS.get(old.kind)
         if kind is not None and kind.renew is not None:
-            return renew(old, kind, actor, reason)
-        if old.has_sealed:
-            raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
-        if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
-            raise NotNow(_("It has been sent again already, is on its way, or has no content."))
-        addressed = old.recipients.filter(field="to").values_list("address", flat=True)
-        if old.state == State.SUPPRESSED and Suppression.among(list(addressed)):
-            raise NotNow(_("The address is still suppressed: lift that first."))
-        new = record_again(old)
-        if old.state == State.IN_DOUBT:
-            settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
-        EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
+            try:
+                return renew(old, kind, actor, reason)
+            except PermissionError as error:
+                refused = str(error)  # Raised once the trace of it, which `renew` leaves, is committed.
+        else:
+            return record_once_more(old, actor, reason)
+    raise NotNow(refused)
+
+
+def record_once_more(old: EmailLog, actor: Any, reason: str) -> EmailLog:
+    """The same bytes as a new row."""
+    if old.has_sealed:
+        raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
+    if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
+        raise NotNow(_("It has been sent again already, is on its way, or has no content."))
+    addressed = old.recipients.filter(field="to").values_list("address", flat=True)
+    if old.state == State.SUPPRESSED and Suppression.among(list(addressed)):
+        raise NotNow(_("The address is still suppressed: lift that first."))
+    new = record_again(old)
+    if old.state == State.IN_DOUBT:
+        settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
+    EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
     return new
 
 
@@ -69,7 +79,7 @@ def renew(old: EmailLog, kind: EmailKind, actor: Any, reason: str) -> EmailLog:
     """What held a secret is written anew, with another secret, to the address that the person has now."""
     if old.resends.exists():
         raise NotNow(_("It has been sent again already."))
-    new: EmailLog | None = kind.renew(old) if kind.renew else None
+    new: EmailLog | None = kind.renew(old, actor) if kind.renew else None
     if new is None:
         raise NotNow(_("The person is gone or disabled, or needs it no more."))
     EmailLog.objects.filter(pk=new.pk).update(resend_of=old)

@@ -23,9 +23,10 @@ class EmailKind:
     never_twice: bool = False
     security: bool = False  # Guards the account: goes also to who has reported our mail as spam.
     # For what mails a link that only the person may have: {primary key: secret} for rows about to be sent, the same one
-    # at every attempt, or none where it would be dead (emails/minting.py). `renew` writes such an email anew.
+    # at every attempt, or none where it would be dead (emails/minting.py). `renew` writes such an email anew for who
+    # asks for it; raises PermissionError, with words for them, where they may not have it sent.
     mint: Callable[[Any], dict[int, str]] | None = None
-    renew: Callable[[Any], Any] | None = None
+    renew: Callable[[Any, Any], Any] | None = None
     templates: str = ""  # The folder of <key>.txt and <key>.html.
 
 

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts import batches, policy
+from accounts import batches, links, policy
 from accounts.actions import ACTIONS, Action
 from accounts.admin.files import COUNTED, ON_IMPORT, SAMPLED, confirm_import
 from accounts.admin.foreseeing import offered
@@ -21,6 +21,7 @@ from accounts.admin.guarding import refusal
 from accounts.forecast import Forecast, forecast
 from accounts.models import Batch, User
 from accounts.unticking import unticking
+from emails.admin.announcing import announce
 from emails.cause import current
 from emails.payload import storable
 
@@ -36,10 +37,18 @@ def buttons(request: HttpRequest, person: User) -> list[dict[str, Any]]:
         and not refusal(request, action.verb, person)
         and User.objects.filter(action.fits(), pk=person.pk).exists()
     ]
-    return [
-        {"label": action.label, "url": reverse("admin:accounts_user_act", args=[person.pk, action.verb])}
+    again = links.is_open(person)
+    found = [
+        {
+            "label": _("Send invitation again") if again and action.verb == "invite" else action.label,
+            "url": reverse("admin:accounts_user_act", args=[person.pk, action.verb]),
+        }
         for action in fitting
     ]
+    if not refusal(request, "change", person):
+        label = _("Change the password") if person.has_usable_password() else _("Set a password")
+        found.append({"label": label, "url": reverse("admin:auth_user_password_change", args=[person.pk])})
+    return found
 
 
 class ActingMixin(admin.ModelAdmin[User]):
@@ -74,7 +83,8 @@ class ActingMixin(admin.ModelAdmin[User]):
         elif why := refusal(request, verb, person):
             raise PermissionDenied(_(why))
         chosen = User.objects.filter(pk=pk)
-        return self.ask_or_do(request, action, chosen, [], reverse("admin:accounts_user_change", args=[pk]))
+        back = reverse("admin:accounts_user_change", args=[pk])
+        return announce(self, request, self.ask_or_do(request, action, chosen, [], back))
 
     def ask_or_do(
         self, request: HttpRequest, action: Action, chosen: QuerySet[User], hidden: list[tuple[str, str]], back: str
@@ -125,7 +135,7 @@ class ActingMixin(admin.ModelAdmin[User]):
             return redirect(batch)
         people = list(ahead.people.order_by("pk"))
         done = 0
-        with unticking(batch.actor_label, unticked):
+        with unticking(unticked):
             for person in people:
                 try:
                     action.run(person, reason)

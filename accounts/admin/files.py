@@ -1,5 +1,6 @@
 """People in and out as files: an upload that is checked and looked at first, and an export that leaves a trace."""
 
+import csv
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,10 +11,11 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import batches, importing, policy
+from accounts import batches, importing, policy, spreadsheets
 from accounts.admin.foreseeing import ON_CHANGE, ON_CREATION
 from accounts.models import Batch, PersonEvent, User
 from accounts.resources import COLUMNS, PersonResource
@@ -57,13 +59,13 @@ class FilesMixin(admin.ModelAdmin[User]):
         if request.method == "POST":
             upload = request.FILES.get("file")
             try:
-                if upload is None or (upload.size or 0) > importing.BYTES:
-                    raise importing.Unreadable(_("Choose a file of at most 10 MB."))
-                rows = importing.read(upload.name or "", upload.read())
+                if upload is None or (upload.size or 0) > spreadsheets.BYTES:
+                    raise spreadsheets.Unreadable(_("Choose a file of at most 10 MB."))
+                rows = spreadsheets.read(upload.name or "", upload.read())
                 batch = importing.begin(rows, request.user, current().text)
                 batches.work.enqueue()
                 return redirect(batch)
-            except importing.Unreadable as error:
+            except spreadsheets.Unreadable as error:
                 problem = str(error)
         context = {
             **self.admin_site.each_context(request),
@@ -97,10 +99,14 @@ def export(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpRe
     count, kind = people.count(), request.POST.get("format", "")
     if "confirm" in request.POST and kind in FORMATS and 0 < count <= MOST:
         data = PersonResource().export(people.order_by("username").prefetch_related("groups"))
-        PersonEvent.note(PersonEvent.Type.EXPORTED, None, count=count, filter=request.GET.urlencode()[:500])
+        # By what was filtered; what was searched for may be somebody's name.
+        filters = {name: str(value) for name, value in request.GET.items() if name != "q"}
+        PersonEvent.note(PersonEvent.Type.EXPORTED, None, count=count, filter=urlencode(filters, doseq=True)[:500])
         name = f"people-{timezone.localdate():%Y-%m-%d}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return HttpResponse(data.export(kind), content_type=FORMATS[kind], headers=headers)
+        # With its mark, without which Excel takes UTF-8 for Latin-1.
+        content = data.export("xlsx") if kind == "xlsx" else "\ufeff" + data.export("csv", quoting=csv.QUOTE_ALL)
+        return HttpResponse(content, content_type=FORMATS[kind], headers=headers)
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,

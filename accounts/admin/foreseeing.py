@@ -6,6 +6,7 @@ What will be sent is not guessed: the save is made, its emails are read, and all
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.messages.storage import default_storage
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,7 +14,9 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from accounts import emails, policy
+from accounts.actions import ACTIONS
 from accounts.admin.guarding import as_read
+from accounts.forecast import forecast
 from accounts.models import LastSuperuser, PersonEvent, User
 from accounts.samples import sample
 from accounts.unticking import unticking
@@ -55,19 +58,21 @@ class ForeseeingMixin:
         kinds = ON_CHANGE if object_id else ON_CREATION
         context = {"offered": offered(request, kinds), **(extra_context or {})}
         view = super().changeform_view  # type: ignore[misc]
-        with unticking(str(request.user), unticked(request, kinds)):
+        with unticking(unticked(request, kinds)):
             if request.method != "POST" or "_foresee" not in request.POST:
                 response: HttpResponse = view(request, object_id, form_url, context)
                 return response
             return self.foresee(request, lambda: view(request, object_id, form_url, context))
 
     def foresee(self, request: HttpRequest, save: Any) -> HttpResponse:
+        # What the form says of it has not happened: into a store that nobody reads.
+        kept, request._messages = request._messages, default_storage(request)  # type: ignore[attr-defined]
         with transaction.atomic():
             response: HttpResponse = save()
             refs = [recorded.ref for recorded in recorded_by(current())]
             found = list(EmailLog.objects.filter(ref__in=refs).prefetch_related("recipients").order_by("pk"))
             transaction.set_rollback(True)
-        list(messages.get_messages(request))  # What they say has not happened.
+        request._messages = kept  # type: ignore[attr-defined]
         current().recorded.clear()
         if response.status_code != 302:
             return response  # The form, with its errors.
@@ -92,10 +97,12 @@ class ForeseeingMixin:
         person = self.get_object(request, object_id)  # type: ignore[attr-defined]
         if request.method == "POST" and person is not None:
             self.refuse(request, "delete", person)  # type: ignore[attr-defined]
-        context = {"offered": offered(request, ON_DELETION), **(extra_context or {})}
+        chosen = User.objects.filter(pk=person.pk if person is not None else 0)
+        ahead = forecast(request.user, ACTIONS["delete"], chosen)
+        context = {"offered": offered(request, ON_DELETION), "ahead": ahead, **(extra_context or {})}
         view = super().delete_view  # type: ignore[misc]
         try:
-            with unticking(str(request.user), unticked(request, ON_DELETION)):
+            with unticking(unticked(request, ON_DELETION)):
                 response: HttpResponse = view(request, object_id, context)
             return response
         except LastSuperuser as error:

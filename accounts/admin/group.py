@@ -11,25 +11,31 @@ from django.utils.translation import gettext_noop
 from accounts import policy
 from emails.admin.announcing import AnnouncingMixin
 
-BEYOND = gettext_noop("This group has permissions that you lack.")
+BEYOND = gettext_noop("This group has permissions that you lack, or you or people beyond your reach are in it.")
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
 class PersonGroupAdmin(AnnouncingMixin, GroupAdmin):
-    """Django's own, held to the policy: nobody gives a group, or takes from one, what they lack themselves."""
+    """Django's own, held to the policy: nobody gives a group, or takes from one, what they lack themselves.
+
+    Nor do they change what the group's members may do where they could not change it in the member.
+    """
 
     filter_horizontal = ()
 
     def may_touch(self, request: HttpRequest, group: Group | None) -> bool:
-        return group is None or policy.grantable_groups(request.user).filter(pk=group.pk).exists()
+        return group is None or policy.editable_groups(request.user).filter(pk=group.pk).exists()
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return super().has_change_permission(request, obj) and self.may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return False  # ?user__exact=5 would tell the groups of a person whom one may not see.
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)

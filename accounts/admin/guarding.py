@@ -1,10 +1,13 @@
 """The policy in the admin: what may not be changed is read-only and says why; what is tried in spite of it is kept."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -45,16 +48,34 @@ class GuardingMixin:
 
     def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Refuses outside of the transaction, which would take the trace back with it."""
+        view = super().changeform_view  # type: ignore[misc]
+        if request.method != "POST":
+            return view(request, object_id, *args, **kwargs)
         person: User | None = self.get_object(request, object_id) if object_id else None  # type: ignore[attr-defined]
-        if request.method == "POST":
-            if person is not None:
-                self.refuse(request, "change", person)
-            self.trace_attempts(request, person)
+        if person is not None:
+            self.refuse(request, "change", person)
+        self.trace_attempts(request, person)
         try:
-            return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
+            return self.holding(request, person, lambda: view(request, object_id, *args, **kwargs))
         except LastSuperuser as error:  # Somebody else has removed the other one a moment ago.
             messages.error(request, error.messages[0])
-            return super().changeform_view(as_read(request), object_id, *args, **kwargs)  # type: ignore[misc]
+            return view(as_read(request), object_id, *args, **kwargs)
+
+    def holding(self, request: HttpRequest, person: User | None, act: Callable[[], HttpResponse]) -> HttpResponse:
+        """Do what changes the person with the row held, and by the policy as it stands then.
+
+        Otherwise a form that hashes a password, while a superuser changes the same person, would write back what it
+        has read before, or be carried out on somebody who has been given more power meanwhile.
+        """
+        if person is None:
+            return act()
+        with transaction.atomic():
+            held = User.objects.select_for_update(no_key=True).filter(pk=person.pk).first()
+            why = policy.refusal(request.user, "change", held) if held is not None else ""
+            if not why:
+                return act()
+        policy.deny(request.user, "change", person, why)
+        raise PermissionDenied(_(why))
 
     def refuse(self, request: HttpRequest, verb: str, person: User) -> None:
         """Leave a trace and raise PermissionDenied where the policy does not allow this."""
@@ -76,11 +97,14 @@ class GuardingMixin:
             messages.warning(request, gettext_lazy("Some of what was asked for is not yours to give: it is unchanged."))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        view = super().user_change_password  # type: ignore[misc]
         person = self.get_object(request, id)  # type: ignore[attr-defined]
-        if request.method == "POST" and person is not None:
-            self.refuse(request, "change", person)
-        response: HttpResponse = super().user_change_password(request, id, form_url)  # type: ignore[misc]
-        return response
+        if person is not None and person.pk == request.user.pk:
+            return redirect("password_change")  # Which asks for the old one: a browser left open is not enough.
+        if request.method != "POST" or person is None:
+            return cast("HttpResponse", view(request, id, form_url))
+        self.refuse(request, "change", person)
+        return self.holding(request, person, lambda: view(request, id, form_url))
 
 
 def differs(request: HttpRequest, name: str, person: User | None) -> bool:

@@ -35,6 +35,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
     add_form_template = None
     change_list_template = "admin/accounts/user/change_list.html"
     change_form_template = "admin/accounts/user/change_form.html"
+    change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ("person", "email_cell", "emails", "state_cell", "role_cell", "seen")
     list_filter = (StateFilter, RoleFilter, AddressFilter, "groups")
     list_per_page = 50
@@ -126,10 +127,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
 
     @admin.display(description=_("password"))
     def password_state(self, person: User) -> str:
-        text, link = (_("Set."), _("Change it")) if person.has_usable_password() else (_("Not set."), _("Set one"))
-        return format_html(
-            '{} <a href="{}">{}</a>', text, reverse("admin:auth_user_password_change", args=[person.pk]), link
-        )
+        return _now("Set.") if person.has_usable_password() else _now("Not set.")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Whoever is invited gets the invitation in place of the welcome."""

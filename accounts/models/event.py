@@ -32,6 +32,7 @@ class PersonEvent(models.Model):
         FACTOR_REMOVED = "factor_removed", _("Second factor removed")
         FACTOR_FAILED = "factor_failed", _("Second factor refused")
         RECOVERY_USED = "recovery_used", _("Recovery code used")
+        RECOVERY_RENEWED = "codes_renewed", _("Recovery codes made anew")
         ANONYMISED = "anonymised", _("Anonymised")
         DELETED = "deleted", _("Deleted")
         IMPORTED = "imported", _("Imported")

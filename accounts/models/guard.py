@@ -4,23 +4,34 @@ from emails.models.guard import put_in_place
 
 NAME = "accounts_last_superuser"
 WORDS = "the last active superuser has to stay"
-STAYS = "NEW.is_superuser AND NEW.is_active"
+# Both have to stay: a superuser who is not staff can't come into the admin to make another one.
+KINDS = ("is_superuser AND is_active", "is_superuser AND is_active AND is_staff")
 
 
 def install(using: str, table: str) -> None:
     put_in_place(using, table, {"postgresql": for_postgresql, "sqlite": for_sqlite})
 
 
-def another(table: str) -> str:
-    return f"EXISTS (SELECT 1 FROM {table} WHERE is_superuser AND is_active AND id <> OLD.id)"
+def of(row: str, kind: str) -> str:
+    """The condition on a trigger's OLD or NEW row."""
+    return " AND ".join(f"{row}.{column}" for column in kind.split(" AND "))
+
+
+def last(table: str, kind: str) -> str:
+    return f"NOT EXISTS (SELECT 1 FROM {table} WHERE {kind} AND id <> OLD.id)"
+
+
+def lost(kind: str) -> str:
+    """Whether an update takes the row out of this kind."""
+    return f"({of('OLD', kind)} AND NOT ({of('NEW', kind)}))"
 
 
 def for_sqlite(table: str) -> list[str]:
     """For updates. Deletions are watched by Django's signals alone: `manage.py flush` deletes row by row here."""
     return [
         f"DROP TRIGGER IF EXISTS {NAME}",
-        f"CREATE TRIGGER {NAME} BEFORE UPDATE OF is_superuser, is_active ON {table} "
-        f"WHEN OLD.is_superuser AND OLD.is_active AND NOT ({STAYS}) AND NOT {another(table)} "
+        f"CREATE TRIGGER {NAME} BEFORE UPDATE OF is_superuser, is_active, is_staff ON {table} "
+        f"WHEN {' OR '.join(f'({lost(kind)} AND {last(table, kind)})' for kind in KINDS)} "
         f"BEGIN SELECT RAISE(ABORT, '{WORDS}'); END",
     ]
 
@@ -31,15 +42,19 @@ def for_postgresql(table: str) -> list[str]:
     After and not before the change: a trigger before it would lock the row more strongly than an UPDATE does, against
     those who refer to it, and two members of staff who edit each other would deadlock.
     """
-    going = "OLD.is_superuser AND OLD.is_active"
+    gone = " OR ".join(f"({of('OLD', kind)} AND {last(table, kind)})" for kind in KINDS)
+    changed = " OR ".join(f"({lost(kind)} AND {last(table, kind)})" for kind in KINDS)
+    refuse = f"RAISE check_violation USING MESSAGE = '{WORDS}'"
     return [
         f"CREATE OR REPLACE FUNCTION {NAME}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"PERFORM pg_advisory_xact_lock(hashtext('{NAME}')); "
-        f"IF NOT {another(table)} THEN RAISE check_violation USING MESSAGE = '{WORDS}'; END IF; "
+        f"IF TG_OP = 'DELETE' THEN IF {gone} THEN {refuse}; END IF; "
+        f"ELSIF {changed} THEN {refuse}; END IF; "
         "RETURN NULL; END $$",
         f"DROP TRIGGER IF EXISTS {NAME}_update ON {table}",
-        f"CREATE TRIGGER {NAME}_update AFTER UPDATE OF is_superuser, is_active ON {table} FOR EACH ROW "
-        f"WHEN ({going} AND NOT ({STAYS})) EXECUTE FUNCTION {NAME}()",
+        f"CREATE TRIGGER {NAME}_update AFTER UPDATE OF is_superuser, is_active, is_staff ON {table} FOR EACH ROW "
+        f"WHEN ({' OR '.join(map(lost, KINDS))}) EXECUTE FUNCTION {NAME}()",
         f"DROP TRIGGER IF EXISTS {NAME}_delete ON {table}",
-        f"CREATE TRIGGER {NAME}_delete AFTER DELETE ON {table} FOR EACH ROW WHEN ({going}) EXECUTE FUNCTION {NAME}()",
+        f"CREATE TRIGGER {NAME}_delete AFTER DELETE ON {table} FOR EACH ROW "
+        f"WHEN ({of('OLD', KINDS[0])}) EXECUTE FUNCTION {NAME}()",
     ]

@@ -1,3 +1,4 @@
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import guard
 
+LINKED = {"email", "password", "is_active"}  # A change of these kills links that were mailed, for good.
 # People who can't sign in with a password, as a query's condition.
 NO_PASSWORD = models.Q(password__startswith=UNUSABLE_PASSWORD_PREFIX) | models.Q(password__exact="")
 
@@ -44,6 +46,8 @@ class PersonQuerySet(models.QuerySet["User"]):
         return self.alias(lower_email=Lower("email")).filter(lower_email=address.strip().lower())
 
     def update(self, **values: Any) -> int:
+        if values.keys() & LINKED:
+            values = {"invited_at": None, **values, "link_epoch": models.F("link_epoch") + 1}
         with keeping_a_superuser():
             return super().update(**values)
 
@@ -94,6 +98,7 @@ class User(AbstractUser):
     # When the invitation that counts was made; None where there is none, or none any more.
     invited_at = models.DateTimeField(_("invited"), null=True, editable=False)
     session_epoch = models.PositiveIntegerField(default=0, editable=False)  # Part of every session: a new one ends all.
+    link_epoch = models.PositiveIntegerField(default=0, editable=False)  # Part of every mailed link.
     anonymised_at = models.DateTimeField(null=True, editable=False)
 
     objects = PersonManager()  # type: ignore[misc]
@@ -120,6 +125,10 @@ class User(AbstractUser):
     def clean(self) -> None:
         super().clean()
         self.email = type(self).objects.normalize_email(self.email)
+        for name in ("first_name", "last_name"):
+            # Of the control characters; no name has one, no spreadsheet takes one, and none shows.
+            if any(unicodedata.category(sign) == "Cc" for sign in getattr(self, name)):
+                raise ValidationError({name: _("A name has no control characters.")})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the person and record the emails about it, both or neither.
@@ -138,8 +147,16 @@ class User(AbstractUser):
     def end_sessions(self) -> None:
         """Sign the person out of every browser, and kill the links that were mailed."""
         people = type(self)._base_manager.filter(pk=self.pk)
-        people.update(session_epoch=models.F("session_epoch") + 1)
+        people.update(session_epoch=models.F("session_epoch") + 1, invited_at=None)
+        self.invited_at = None
         self.session_epoch = people.values_list("session_epoch", flat=True).get()
+
+    def kill_links(self) -> None:
+        """No link mailed before opens anything again, even once what it hung on is as it was."""
+        people = type(self)._base_manager.filter(pk=self.pk)
+        people.update(link_epoch=models.F("link_epoch") + 1, invited_at=None)
+        self.invited_at = None
+        self.link_epoch = people.values_list("link_epoch", flat=True).get()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Django's own, with the epoch in it: a new epoch ends every session, as a new password does."""

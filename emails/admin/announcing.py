@@ -55,4 +55,6 @@ def words(row: Recorded, queued: bool, linked: bool) -> str:
     link = format_html('<a href="{}">{}</a>', url, kind) if linked else kind
     if queued:
         return format_html(_("Email queued: {} to {}."), link, ", ".join(row.to))
-    return format_html(_("Email not sent: {}. {}"), link, _(row.error))
+    if not row.to:
+        return format_html(_("Email not sent: {}. {}"), link, _(row.error))
+    return format_html(_("Email not sent: {} to {}. {}"), link, ", ".join(row.to), _(row.error))

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from accounts import batches, importing
+from accounts import batches, spreadsheets
 from accounts.models import Batch, PersonEvent, User
 from emails.models import EmailLog
 from tests.conftest import Commit
@@ -111,7 +111,10 @@ def test_xlsx_and_semicolons_are_read_too(staff: Client) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("username,password\nmei,secret", "has to name columns"),
+        ("username,password\nmei,secret", "People have no column “password”"),
+        ("username,email,email\nmei,a@example.com,a@example.com", "Two columns have the same name"),
+        ("username,email\n", "nobody in the file"),
+        ("username,email\nmei,a@example.com,,,,,,,more", "cells beside the columns"),
         ("email\nmei@example.com", "has to name columns"),
         ("", "has to name columns"),
         (b"\xff\xfe\x00", "can&#x27;t be read"),
@@ -169,7 +172,8 @@ def test_s40_an_export_is_no_formula(staff: Client, kind: str, name: str) -> Non
     User.objects.create_user("mei", "mei@example.com", first_name=name, last_name='"=1')
     chosen = {"action": "export", "_selected_action": list(User.objects.values_list("pk", flat=True)), "confirm": "yes"}
     response = staff.post(LIST, {**chosen, "format": kind})
-    table = tablib.Dataset().load(io.BytesIO(response.content) if kind == "xlsx" else response.content.decode(), kind)
+    content = response.content
+    table = tablib.Dataset().load(io.BytesIO(content) if kind == "xlsx" else content.decode("utf-8-sig"), kind)
     rows = {row["username"]: row for row in table.dict}
     assert rows["mei"]["first_name"] == f"'{name}"
     assert "password" not in table.headers
@@ -208,9 +212,8 @@ def test_a_file_that_nobody_confirms_is_forgotten(staff: Client, time_machine: A
 
 
 def test_importing_reads_what_excel_writes() -> None:
-    assert importing.read("a.csv", b"username,email\r\n\r\nmei,m@example.com\r\n") == [
-        {"username": "mei", "email": "m@example.com"}
-    ]
+    rows = spreadsheets.read("a.csv", b"username,email\r\n\r\nmei,m@example.com\r\n")
+    assert rows == [{"username": "mei", "email": "m@example.com", "#": "3"}]
 
 
 def test_a_row_that_the_database_refuses_costs_its_row_alone(

@@ -107,7 +107,7 @@ def test_an_email_that_is_not_sent_is_announced_with_the_reason(commit: Commit, 
     url = reverse("admin:accounts_user_change", args=[linus.pk])
     with commit():
         response = staff.post(url, form_of(linus, is_active=None), follow=True)
-    assert "Deactivated</a>. This kind of email is switched off." in texts(response)[-1]
+    assert "Deactivated</a> to linus@example.com. This kind of email is switched off." in texts(response)[-1]
 
 
 def test_a_deletion_announces_both_emails(commit: Commit, staff: Client, linus: User) -> None:

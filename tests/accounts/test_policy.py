@@ -140,11 +140,13 @@ def test_s11_nobody_strengthens_the_own_group(commit: Commit, client: Client) ->
     group.permissions.set(permissions("change_group", "view_group"))
     grp.groups.add(group)
     client.force_login(grp)
+    assert client.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Group admins"}).status_code == 403
+    other = Group.objects.create(name="Others")
     beyond = [*group.permissions.values_list("pk", flat=True), permissions("delete_user")[0].pk]
-    response = client.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Group admins", "permissions": beyond})
+    response = client.post(f"/admin/auth/group/{other.pk}/change/", {"name": "Others", "permissions": beyond})
     assert response.status_code == 200
-    assert group.permissions.count() == 2
-    assert denied() == [("grp", "grant")]
+    assert (group.permissions.count(), other.permissions.count()) == (2, 0)
+    assert denied() == [("grp", "change"), ("grp", "grant")]
     strong = Group.objects.create(name="Strong")
     strong.permissions.set(permissions("delete_user"))
     assert client.post(f"/admin/auth/group/{strong.pk}/change/", {"name": "Weak"}).status_code == 403

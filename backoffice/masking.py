@@ -1,0 +1,39 @@
+"""Links that were mailed hold a token in their path, and paths get into log lines and error reports: masked there."""
+
+import logging
+import re
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.views.debug import ExceptionReporter
+
+LINK = re.compile(r"(/accounts/(?:reset|invitation)/[\w=-]+/)(?!set-password)[\w-]{3,}")
+
+
+def masked(text: str) -> str:
+    return LINK.sub(r"\1•••", text)
+
+
+class MaskingFilter(logging.Filter):
+    """For the loggers that write a request's path: what is in the message, its arguments, and the request beside it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = masked(str(record.msg))
+        if isinstance(record.args, tuple):
+            record.args = tuple(masked(str(one)) if LINK.search(str(one)) else one for one in record.args)
+        return True
+
+
+class MaskingReporter(ExceptionReporter):
+    """The report of an error, by email to ADMINS or on the page of DEBUG."""
+
+    def get_traceback_text(self) -> SafeString:
+        return SafeString(masked(super().get_traceback_text()))
+
+    def get_traceback_html(self) -> SafeString:
+        return SafeString(masked(super().get_traceback_html()))
+
+
+def masking_atoms(atoms: dict[str, Any]) -> dict[str, Any]:
+    """What gunicorn's access log is written of, with its texts masked."""
+    return {name: masked(value) if isinstance(value, str) else value for name, value in atoms.items()}
