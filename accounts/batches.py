@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import importing, policy
 from accounts.actions import ACTIONS
@@ -32,6 +33,16 @@ def work() -> None:
     work.enqueue()
 
 
+def wake() -> None:
+    """Have a worker go on. Where the broker is gone the sweeper does, half a minute later: the batch is saved."""
+    try:
+        work.enqueue()
+    except DatabaseError:
+        raise  # The transaction is broken, and has to know.
+    except Exception as error:
+        logger.error("batch.wake_failed error=%s", type(error).__name__)
+
+
 def take_slice() -> bool:
     """One slice of the oldest batch that nobody else is at; False where there is none."""
     skip = connection.features.has_select_for_update_skip_locked
@@ -43,10 +54,13 @@ def take_slice() -> bool:
         try:
             with transaction.atomic():
                 (importing.go_on if batch.what == importing.IMPORT else act)(batch)
+        except (OperationalError, InterfaceError):
+            raise  # The database is away, or two were in each other's way: the slice is taken once more.
         except Exception as error:  # One that can't go on must not stand in the way of the others.
             logger.error("batch.failed id=%s error=%s", batch.pk, frames(error))
             batch.refresh_from_db()
-            batch.complain("", type(error).__name__)
+            words = _("Stopped after %(done)d of %(total)d by %(error)s: nothing was done to the rest.")
+            batch.complain("", words % {"done": batch.done, "total": batch.total, "error": type(error).__name__})
             batch.finish(Batch.State.FAILED)
         batch.save()
     return True
@@ -77,7 +91,7 @@ def wake_stalled(**kwargs: Any) -> None:
     """With every turn of the sweeper: a batch whose task was lost goes on, one that nobody wants is forgotten."""
     going = Batch.objects.filter(state__in=[Batch.State.CHECKING, Batch.State.RUNNING])
     if going.filter(moved_at__lt=timezone.now() - STALLED).exists():
-        work.enqueue()
+        wake()
     for batch in Batch.objects.filter(state=Batch.State.READY, moved_at__lt=timezone.now() - FORGOTTEN)[:10]:
         batch.finish(Batch.State.FAILED)  # A file that nobody confirmed: what is in it is not ours to keep.
         batch.options = {}

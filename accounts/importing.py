@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from accounts import lifecycle
+from accounts import lifecycle, policy
 from accounts.models import Batch, PersonEvent, User
 from accounts.resources import COLUMNS, NotYours, PersonResource
 from accounts.unticking import unticking
@@ -68,7 +68,7 @@ def bring_in(batch: Batch, rows: list[dict[str, str]], actor: Any, *, checking: 
     resource = PersonResource(actor)
     names = [name for name in rows[0] if name in COLUMNS]
     table = tablib.Dataset(*[[row.get(name, "") for name in names] for row in rows], headers=names)
-    invite = batch.options.get("invite", False)
+    invite = batch.options.get("invite", False) and actor.has_perm(policy.NEEDS["invite"])
     with (
         caused_by(batch.cause, actor) as cause,
         unticking(batch.options.get("unticked", [])),
@@ -77,13 +77,17 @@ def bring_in(batch: Batch, rows: list[dict[str, str]], actor: Any, *, checking: 
     ):
         result = resource.import_data(table, use_transactions=False)
         for person in resource.created if invite else ():
-            lifecycle.invite(person)
+            if person.is_active:
+                lifecycle.invite(person)
         if checking:
             mails = batch.options.setdefault("mails", {})
             for told in recorded_by(cause):
                 fate = told.kind if told.state == State.QUEUED else told.error
                 mails[fate] = mails.get(fate, 0) + 1
             transaction.set_rollback(True)
+    with caused_by(batch.cause, actor):
+        for person, said in resource.refused if checking else ():
+            policy.deny(actor, "change", person, said)
     for row, one in zip(rows, result.rows, strict=True):
         note(batch, row, one, checking=checking)
 
@@ -119,8 +123,14 @@ def values(row: dict[str, str]) -> str:
 
 def differences(result: Any) -> str:
     before, after = result.original, result.instance
-    changed = [name for name in COLUMNS if name != "groups" and getattr(before, name) != getattr(after, name)]
-    return ", ".join(f"{name}: {getattr(before, name)} → {getattr(after, name)}" for name in changed) or "groups"
+    changed = {
+        name: (getattr(before, name), getattr(after, name))
+        for name in COLUMNS
+        if name != "groups" and getattr(before, name) != getattr(after, name)
+    }
+    if result.groups is not None:
+        changed["groups"] = tuple(", ".join(names) or "–" for names in result.groups)  # type: ignore[assignment]
+    return ", ".join(f"{name}: {old} → {new}" for name, (old, new) in changed.items())
 
 
 def end(batch: Batch) -> None:

@@ -19,7 +19,7 @@ from accounts.models import User
 
 COLUMNS = ("username", "email", "first_name", "last_name", "language", "is_active", "is_staff", "groups")
 FLAGS = ("is_active", "is_staff")
-SEPARATOR = "|"
+SEPARATOR, NONE = "|", "-"  # Of groups; NONE takes all of them, which an empty cell does not.
 # What a spreadsheet would take for a formula (OWASP, "CSV Injection"), full-width signs included; also behind what it
 # may take for the end of a cell. An apostrophe before it makes it text, and is taken away again by an import.
 FORMULA = re.compile(r"(^|[;,|\t\r\n])([ \u00a0\"']*)([=+\-@\t\r\n＝＋－＠])")
@@ -50,7 +50,7 @@ class GroupsWidget(ManyToManyWidget):  # type: ignore[misc]
         self.known = {group.name: group for group in grantable}
 
     def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[Group]:
-        names = [name.strip() for name in str(value or "").split(SEPARATOR) if name.strip()]
+        names = [name.strip() for name in str(value or "").split(SEPARATOR) if name.strip() not in {"", NONE}]
         unknown = [name for name in names if name not in self.known]
         if unknown:
             raise NotYours(_("You can't give this group: %s") % ", ".join(unknown))
@@ -58,7 +58,7 @@ class GroupsWidget(ManyToManyWidget):  # type: ignore[misc]
 
 
 class PersonResource(ModelResource):  # type: ignore[misc]
-    """Rows are found by their username. An empty cell leaves a flag or the language as it is."""
+    """Rows are found by their username. An empty cell leaves a flag, the language or the groups as they are."""
 
     class Meta:
         model = User
@@ -76,6 +76,8 @@ class PersonResource(ModelResource):  # type: ignore[misc]
         for name in FLAGS:
             self.fields[name].widget = FlagWidget()
         self.created: list[User] = []
+        self.refused: list[tuple[User, str]] = []  # What the policy forbids, in English.
+        self.groups: tuple[list[str], list[str]] | None = None  # Of the row at hand: the names before and after.
 
     def get_queryset(self) -> QuerySet[User]:
         """While importing, rows are held from when they are read to when they are saved: what others change stays."""
@@ -85,14 +87,18 @@ class PersonResource(ModelResource):  # type: ignore[misc]
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         for name, value in list(row.items()):
             row[name] = ESCAPED.sub(r"\1\2\3", "" if value is None else str(value).strip())
-        for name in (*FLAGS, "language"):
+        for name in (*FLAGS, "language", "groups"):
             if not row.get(name, "-"):
                 row.pop(name)
+        if row.get("username") == self.actor.username:  # Nobody changes their own access.
+            row.pop("groups", None)
+        self.groups = None
 
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
         """A row is all or nothing: what the database refuses costs its row alone."""
         with transaction.atomic():
             result = super().import_row(row, instance_loader, **kwargs)
+            result.groups = self.groups
             if result.errors or result.validation_error:
                 transaction.set_rollback(True)
         return result
@@ -105,7 +111,8 @@ class PersonResource(ModelResource):  # type: ignore[misc]
     def validate_instance(self, instance: User, errors: Any = None, validate_unique: bool = True) -> None:
         why = self.why_not(instance)
         if why:
-            raise ValidationError(why)
+            self.refused.append((instance, why))
+            raise ValidationError(_(why))
         super().validate_instance(instance, errors, validate_unique)
         alike = User.objects.alias(lower=Lower("username")).filter(lower=instance.username.lower())
         if alike.exclude(pk=instance.pk).exists():
@@ -114,18 +121,21 @@ class PersonResource(ModelResource):  # type: ignore[misc]
     def why_not(self, person: User) -> str:
         """What the policy says to this row."""
         if person._state.adding:
-            return "" if self.actor.has_perm("accounts.add_user") else _(policy.LACKS_PERMISSION)
+            return "" if self.actor.has_perm("accounts.add_user") else policy.LACKS_PERMISSION
         why = policy.refusal(self.actor, "change", person)
         if why:
-            return _(why)
+            return why
         stored = User.objects.get(pk=person.pk)
         locked = policy.locked_fields(self.actor, stored)
         changed = (name for name in FLAGS if getattr(person, name) != getattr(stored, name))
         return next((locked[name] for name in changed if name in locked), "")
 
     def save_m2m(self, instance: User, row: Any, **kwargs: Any) -> None:
-        if instance.pk != self.actor.pk:  # Nobody changes their own access.
+        if "groups" in row:
+            before = sorted(instance.groups.values_list("name", flat=True))
             super().save_m2m(instance, row, **kwargs)
+            after = sorted(instance.groups.values_list("name", flat=True))
+            self.groups = None if before == after else (before, after)
 
     def do_instance_save(self, instance: User, is_create: bool) -> None:
         super().do_instance_save(instance, is_create)

@@ -7,7 +7,7 @@ from typing import Any
 from axes.models import AccessAttempt
 from axes.utils import reset
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Q, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -68,16 +68,31 @@ def recent_failures() -> Any:
     return AccessAttempt.objects.filter(attempt_time__gte=timezone.now() - settings.AXES_COOLOFF_TIME)
 
 
-def is_locked(username: Any) -> Exists:
-    """SQL: whether the account with this username (an outer query's column) is locked now."""
-    attempts = recent_failures().filter(username=username).order_by().values("username")
-    counted = attempts.annotate(failures=Sum("failures_since_start"))
-    return Exists(counted.filter(failures__gte=settings.AXES_FAILURE_LIMIT))
+def counted(by: str) -> Any:
+    """The usernames, or network addresses, that are locked now."""
+    failures = (
+        recent_failures().exclude(**{by: None}).order_by().values(by).annotate(failures=Sum("failures_since_start"))
+    )
+    return failures.filter(failures__gte=settings.AXES_FAILURE_LIMIT).values(by)
 
 
 def locked() -> Q:
     """People who can't sign in now."""
-    return Q(is_locked(OuterRef("username")))
+    return Q(username__in=counted(ONE_ACCOUNT))
+
+
+def locked_addresses() -> list[str]:
+    """Network addresses from which nobody can sign in now."""
+    return list(counted(ONE_ADDRESS).values_list(ONE_ADDRESS, flat=True)[:100])
+
+
+def unlock_address(address: str) -> bool:
+    """Let whoever is there try again at once; False where the address is not locked."""
+    if address not in locked_addresses():
+        return False
+    reset(ip=address)
+    PersonEvent.note(PersonEvent.Type.UNLOCKED, None, address=address)
+    return True
 
 
 def unlock(people: Sequence[User], reason: str = "") -> None:

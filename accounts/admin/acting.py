@@ -51,6 +51,13 @@ def buttons(request: HttpRequest, person: User) -> list[dict[str, Any]]:
     return found
 
 
+def forbidden(request: HttpRequest, verb: str, chosen: QuerySet[User]) -> list[tuple[User, str]]:
+    """Some of those chosen whom the actor may not do this to, each with why."""
+    allowed = policy.permitted(request.user, verb, User.objects.all()).values("pk")
+    beyond = User.objects.filter(pk__in=chosen.order_by().values("pk")).exclude(pk__in=allowed).order_by("pk")
+    return [(person, policy.refusal(request.user, verb, person)) for person in beyond[:AT_ONCE]]
+
+
 class ActingMixin(admin.ModelAdmin[User]):
     """For the admin of people."""
 
@@ -92,6 +99,9 @@ class ActingMixin(admin.ModelAdmin[User]):
         ahead = forecast(request.user, action, chosen)
         reason = storable(request.POST.get("reason", "").strip()[:500])
         confirmed = request.method == "POST" and "confirm" in request.POST
+        if confirmed:
+            for person, why in forbidden(request, action.verb, chosen):
+                policy.deny(request.user, action.verb, person, why)
         if confirmed and ahead.count and (reason or not action.needs_reason):
             pks = [person.pk for person in ahead.some]
             done = self.do(request, action, ahead, reason)
@@ -131,7 +141,7 @@ class ActingMixin(admin.ModelAdmin[User]):
         )
         if len(keys) > AT_ONCE:
             batch.begin(keys)
-            batches.work.enqueue()
+            batches.wake()
             return redirect(batch)
         people = list(ahead.people.order_by("pk"))
         done = 0

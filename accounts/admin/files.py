@@ -63,7 +63,7 @@ class FilesMixin(admin.ModelAdmin[User]):
                     raise spreadsheets.Unreadable(_("Choose a file of at most 10 MB."))
                 rows = spreadsheets.read(upload.name or "", upload.read())
                 batch = importing.begin(rows, request.user, current().text)
-                batches.work.enqueue()
+                batches.wake()
                 return redirect(batch)
             except spreadsheets.Unreadable as error:
                 problem = str(error)
@@ -85,7 +85,7 @@ def confirm_import(admin: Any, request: HttpRequest, batch: Batch) -> HttpRespon
     invite = "invite" in request.POST and request.user.has_perm("accounts.invite_user")  # type: ignore[union-attr]
     unticked = [kind.key for kind in ON_IMPORT if not kind.required and kind.key not in ticks]
     if importing.confirm(batch, invite=invite, unticked=unticked):
-        batches.work.enqueue()
+        batches.wake()
     else:
         messages.warning(request, _("This import was begun before."))
     return redirect(batch)
@@ -97,6 +97,9 @@ def export(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpRe
     chosen = User.objects.filter(pk__in=queryset.order_by().values("pk"))
     people = policy.permitted(request.user, "export", chosen)
     count, kind = people.count(), request.POST.get("format", "")
+    if "confirm" in request.POST:
+        for person in chosen.exclude(pk__in=people.values("pk")).order_by("pk")[:20]:
+            policy.deny(request.user, "export", person, policy.refusal(request.user, "export", person))
     if "confirm" in request.POST and kind in FORMATS and 0 < count <= MOST:
         data = PersonResource().export(people.order_by("username").prefetch_related("groups"))
         # By what was filtered; what was searched for may be somebody's name.

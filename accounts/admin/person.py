@@ -9,20 +9,29 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import lifecycle, links, policy
+from accounts import lifecycle, policy
 from accounts.admin.acting import TO_MANY, ActingMixin, buttons
 from accounts.admin.files import FilesMixin, export
 from accounts.admin.foreseeing import ForeseeingMixin, locked
 from accounts.admin.guarding import GuardingMixin, refusal
-from accounts.admin.states import AddressFilter, RoleFilter, StateFilter, role, state_badge, with_state
+from accounts.admin.states import (
+    AddressFilter,
+    GroupFilter,
+    RoleFilter,
+    StateFilter,
+    invited_until,
+    role,
+    state_badge,
+    with_state,
+)
 from accounts.forms import PersonAddForm, PersonChangeForm
 from accounts.models import User
 from accounts.timeline import FEW, MANY, last_emails, timeline
 from emails.admin.announcing import AnnouncingMixin, announce
-from emails.admin.display import absolute, badge, moment, toned
+from emails.admin.display import badge, moment, toned
 from emails.admin.paging import CappedPaginator
 from emails.cause import suppress_emails
 from emails.models import EmailLog, Suppression
@@ -37,7 +46,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
     change_form_template = "admin/accounts/user/change_form.html"
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ("person", "email_cell", "emails", "state_cell", "role_cell", "seen")
-    list_filter = (StateFilter, RoleFilter, AddressFilter, "groups")
+    list_filter = (StateFilter, RoleFilter, AddressFilter, GroupFilter)
     list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False
@@ -91,7 +100,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The filters alone: look-ups of hidden or related fields would tell what may not be read, hash by hash."""
-        return lookup in {"state", "role", "address", "groups__id__exact", "groups__isnull"}
+        return lookup in {"state", "role", "address", "group"}
 
     @admin.display(description=_("email address"), ordering="email")
     def email_cell(self, person: Any) -> str:
@@ -101,8 +110,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
 
     @admin.display(description=_("state"))
     def state_cell(self, person: Any) -> str:
-        ends = links.expires_at(person) if person.state == "invited" else None
-        return format_html("{} {}", state_badge(person), _now("until %s") % absolute(ends) if ends else "")
+        return format_html("{} {}", state_badge(person), invited_until(person) if person.state == "invited" else "")
 
     @admin.display(description=_("role"))
     def role_cell(self, person: User) -> str:
@@ -127,7 +135,7 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
 
     @admin.display(description=_("password"))
     def password_state(self, person: User) -> str:
-        return _now("Set.") if person.has_usable_password() else _now("Not set.")
+        return gettext("Set.") if person.has_usable_password() else gettext("Not set.")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Whoever is invited gets the invitation in place of the welcome."""
@@ -158,8 +166,8 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
             context |= {
                 "state": state_badge(state),
                 "barred": state.barred and Suppression.Reason(state.barred).label,
-                "expires": links.is_open(person) and absolute(links.expires_at(person)),  # type: ignore[arg-type]
-                "why_not": _now(why) if why else "",
+                "expires": invited_until(person) if state.state == "invited" else "",
+                "why_not": gettext(why) if why else "",
                 "buttons": buttons(request, person),
                 "last_emails": [(email, badge(email.status, email.status_label)) for email in emails],
                 "timeline": timeline(person, FEW, emails=sees),

@@ -121,6 +121,17 @@ class User(AbstractUser):
                 violation_error_message=_("Another person already has this email address."),
             )
         ]
+        indexes = [  # What the list is filtered by, and few people are.
+            models.Index(fields=["id"], name=f"accounts_user_{name}", condition=condition)
+            for name, condition in {
+                "invited": models.Q(invited_at__isnull=False),
+                "anonymised": models.Q(anonymised_at__isnull=False),
+                "disabled": models.Q(is_active=False),
+                "staff": models.Q(is_staff=True),
+                "superusers": models.Q(is_superuser=True),
+                "no_address": models.Q(email=""),
+            }.items()
+        ]
 
     def clean(self) -> None:
         super().clean()
