@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from accounts.models import LastSuperuser, PersonEvent, User
+from accounts.models import PersonEvent, User
 from accounts.models.user import LINKED
 from accounts.story import Story, begin, open_story, story_of
 from accounts.telling import AFTER, BEFORE, tell_change, tell_creation, tell_deletion, tell_deletion_ahead
@@ -112,17 +112,8 @@ def after_delete(pk: Any, using: str) -> None:
     story = story_of(using, pk)
     if story is None or story.deleted is None:
         return
-    if story.deleted["is_superuser"] and story.deleted["is_active"]:
-        keep_a_superuser(using, staff=story.deleted["is_staff"])
     if not story.created and AFTER not in story.rows:
         tell_deletion(story)
-
-
-def keep_a_superuser(using: str, *, staff: bool) -> None:
-    """Whoever is deleted, beside others or by a cascade: SQLite's guard does not watch deletions."""
-    left = User._base_manager.using(using).filter(is_superuser=True, is_active=True)
-    if not (left.filter(is_staff=True) if staff else left).exists():
-        raise LastSuperuser
 
 
 def relation_changed(instance: Any, relation: str, people: set[Any] | None, ahead: bool, using: str) -> None:

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts import factors
+from accounts import factors, signins
 from accounts.models import PersonEvent, User
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -31,13 +31,14 @@ class SecondFactorView(LoginRequiredMixin, TemplateView):
         person: Any = request.user
         device = factors.prove(person, request.POST.get("token", ""))
         if device is None:
-            PersonEvent.note(PersonEvent.Type.FACTOR_FAILED, person)
+            signins.not_proved(request, person)
             return self.render_to_response(self.get_context_data(refused=True), status=400)
         if not isinstance(device, TOTPDevice):
             PersonEvent.note(PersonEvent.Type.RECOVERY_USED, person, left=len(device.digests))
             left = _("That was a recovery code; %d are left.") % len(device.digests)
             messages.warning(request, left)
         factors.pass_gate(request, device)
+        signins.proved(request, person)
         return redirect(next_page(request))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class SecondFactorSetupView(LoginRequiredMixin, TemplateView):
         if person.is_verified() and request.POST.keys() & {"codes", "remove"}:
             # A browser that was left open is not enough to take the factor over.
             if factors.prove(person, request.POST.get("token", "")) is None:
-                PersonEvent.note(PersonEvent.Type.FACTOR_FAILED, person)
+                signins.not_proved(request, person)
                 return self.answer(refused=True)
             if "codes" in request.POST:
                 return self.answer(codes=factors.replace_recovery(person))

@@ -143,6 +143,18 @@ def end(batch: Batch) -> None:
     batch.finish(Batch.State.FINISHED)
 
 
+def discard(batch: Batch) -> bool:
+    """Forget a checked file; False where it is not there to be forgotten any more."""
+    with transaction.atomic():
+        ready = Batch.objects.select_for_update().filter(pk=batch.pk, state=Batch.State.READY).first()
+        if ready is None:
+            return False
+        ready.options = {}
+        ready.finish(Batch.State.DISCARDED)
+        ready.save()
+    return True
+
+
 def confirm(batch: Batch, *, invite: bool, unticked: list[str]) -> bool:
     """Let a checked import be carried out; False where somebody has done so, or it is not checked yet."""
     ready = Batch.objects.filter(pk=batch.pk, state=Batch.State.READY)

@@ -10,10 +10,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import factors, links
-from accounts.models import PersonEvent, User
+from accounts.models import Batch, PersonEvent, User
 from accounts.throttling import unlock as lift_lock
 from emails.cause import suppress_emails
-from emails.redaction import redact
+from emails.redaction import ANONYMISED, redact
 
 Type = PersonEvent.Type
 INVITED_INSTEAD = "The invitation says it."  # Why the welcome of who is invited is not sent.
@@ -81,11 +81,11 @@ def anonymise(person: User, reason: str) -> None:
 
     No email tells of it: nothing is kept to write to. Raises LastSuperuser.
     """
-    nobody = f"anonymised-{person.pk}"
+    nobody, address, names = f"anonymised-{person.pk}", person.email, {person.username, person.email} - {""}
     with transaction.atomic():
         AccessAttempt.objects.filter(username=person.username).delete()
         factors.remove(person)
-        with suppress_emails("Anonymised: nothing is kept to write to."):
+        with suppress_emails(ANONYMISED):
             person.groups.clear()
             person.user_permissions.clear()
             person.is_active = person.is_staff = person.is_superuser = False
@@ -96,8 +96,9 @@ def anonymise(person: User, reason: str) -> None:
             person.invited_at, person.anonymised_at = None, timezone.now()
             person.save(update_fields=["invited_at", "anonymised_at"])
         person.end_sessions()
-        redact(person.pk, nobody)
+        redact(person.pk, nobody, address)
         PersonEvent.objects.filter(person=person).update(person_label=nobody, detail={})
+        Batch.forget(person.pk, names, nobody)
         PersonEvent.objects.filter(actor=person).update(actor_label=nobody)
         people = ContentType.objects.get_for_model(User)
         LogEntry.objects.filter(content_type=people, object_id=str(person.pk)).update(object_repr=nobody)

@@ -22,12 +22,14 @@ def came_in(request: HttpRequest | None, person: Any) -> None:
     if request is None:
         return
     request.session["seen"] = int(time.time())
-    if settings.STAFF_2FA != "off" and has_factor(person):
+    due = settings.STAFF_2FA != "off" and has_factor(person)
+    if due:
         request.session[DUE] = True
     address = client_address(request)
     # The person's own failures from here are forgotten; those at other accounts go on counting.
     AccessAttempt.objects.filter(username=person.get_username(), ip_address=address or None).delete()
-    note(Type.SIGNED_IN, person, request, by=person)
+    if not due:  # Else accounts/factor_views.py says so once it is proved.
+        note(Type.SIGNED_IN, person, request, by=person)
 
 
 def failed(request: HttpRequest | None, username: str) -> None:
@@ -35,6 +37,16 @@ def failed(request: HttpRequest | None, username: str) -> None:
     person = User.objects.filter(username=username).first() if username else None
     if person is not None and not recent(person, Type.LOCKED) and recent(person, Type.SIGN_IN_FAILED) < MOST:
         note(Type.SIGN_IN_FAILED, person, request)
+
+
+def proved(request: HttpRequest, person: Any) -> None:
+    """The second factor was right as well."""
+    note(Type.SIGNED_IN, person, request, by=person)
+
+
+def not_proved(request: HttpRequest, person: Any) -> None:
+    if recent(person, Type.FACTOR_FAILED) < MOST:
+        note(Type.FACTOR_FAILED, person, request, by=person)
 
 
 def went_out(request: HttpRequest | None, person: Any) -> None:

@@ -25,18 +25,22 @@ class Entry:
     badge: str = ""
 
 
-def timeline(person: User, limit: int, *, emails: bool = True) -> list[Entry]:
-    """The last `limit` entries. Without `emails`, for those who may not see the log, without what it tells."""
-    entries = [of_event(event) for event in person.events.order_by("-id")[:limit]]
+def timeline(person: User, limit: int, *, emails: bool = True, before: datetime | None = None) -> list[Entry]:
+    """The last `limit` entries, or those `before` a time. Without `emails`, for those who may not see the log."""
+    events = person.events.filter(at__lt=before) if before else person.events.all()
+    entries = [of_event(event) for event in events.order_by("-id")[:limit]]
     if emails:
-        entries += [of_email(email) for email in last_emails(person, limit)]
-    entries.append(Entry(person.date_joined, _("Created")))
+        entries += [of_email(email) for email in last_emails(person, limit, before)]
+    if before is None or person.date_joined < before:
+        entries.append(Entry(person.date_joined, _("Created")))
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
 
 
-def last_emails(person: User, limit: int) -> list[EmailLog]:
+def last_emails(person: User, limit: int, before: datetime | None = None) -> list[EmailLog]:
     """The newest emails about the person, without their bodies."""
-    return list(EmailLog.objects.filter(user=person.pk).without_bodies().order_by("-id")[:limit])
+    about = EmailLog.objects.filter(user=person.pk)
+    about = about.filter(created_at__lt=before) if before else about
+    return list(about.without_bodies().order_by("-id")[:limit])
 
 
 def of_event(event: PersonEvent) -> Entry:

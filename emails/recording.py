@@ -28,11 +28,12 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     Raises UnstorableMessage before anything is written. The savepoint keeps the caller's transaction usable
     where the database refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
     """
-    payloads, sealed = zip(*(seal(dump(message)) for message in messages), strict=True)
+    pieces = [seal(dump(message), str(message.subject)) for message in messages]
+    payloads = [payload for payload, _sealed, _subject in pieces]
     reached = [addressed(message) for message in messages]
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using):
-        emails = [row(*pieces, current()) for pieces in zip(messages, payloads, sealed, strict=True)]
+        emails = [row(message, *piece, current()) for message, piece in zip(messages, pieces, strict=True)]
         barred = Suppression.among({recipient.address for to in reached for recipient in to})
         if barred:
             for email, to in zip(emails, reached, strict=True):
@@ -143,7 +144,7 @@ def about(facts: Facts, cause: Cause) -> dict[str, Any]:
     }
 
 
-def row(message: EmailMessage, payload: Payload, sealed: str, cause: Cause) -> EmailLog:
+def row(message: EmailMessage, payload: Payload, sealed: str, subject: str, cause: Cause) -> EmailLog:
     facts: Facts = getattr(message, "facts", Facts())
     written = {"created_at": facts.written_at} if facts.written_at else {}
     return EmailLog(
@@ -153,7 +154,7 @@ def row(message: EmailMessage, payload: Payload, sealed: str, cause: Cause) -> E
         has_sealed=bool(sealed),
         **about(facts, cause),
         from_email=str(message.from_email),
-        subject=str(message.subject),
+        subject=subject,
         text=payload.text,
         html=payload.html,
         payload=payload.data,

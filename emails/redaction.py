@@ -3,21 +3,27 @@
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext_noop
 
+from emails.addresses import bare
 from emails.models import EmailAttachment, EmailEvent, EmailLog, EmailRecipient, State, Suppression
 from emails.models.state import DUE
 
 REDACTED = "•••"
+ANONYMISED = gettext_noop("Anonymised.")
 CHUNK = 500
 
 
-def redact(person_pk: Any, label: str) -> int:
+def redact(person_pk: Any, label: str, address: str = "") -> int:
     """Blank every message about a person in the transaction that is open; returns of how many.
 
-    What has not left is cancelled. `label` is the name that stays.
+    And those that other code has sent to `address`. What has not left is cancelled. `label` is the name that stays.
     """
-    about = EmailLog.objects.filter(user=person_pk)
-    about.filter(state__in=DUE, doubtful=False).update(state=State.CANCELLED, error="Anonymised.")
+    to = EmailRecipient.objects.filter(address=bare(address)).values("email") if address else []
+    about = EmailLog.objects.filter(Q(user=person_pk) | Q(user=None, pk__in=to))
+    # Claimed ones too: the worker finds, as it fences them, that they are no longer its own.
+    waiting = about.filter(state__in=[*DUE, State.CLAIMED], doubtful=False)
+    waiting.update(state=State.CANCELLED, error=ANONYMISED, lease_until=None)
     keys = list(about.order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(keys), CHUNK):
         blank(keys[start : start + CHUNK], label)

@@ -16,9 +16,9 @@ from emails.payload import Payload
 PATTERNS = (
     r"/[0-9A-Za-z_=-]{1,40}/([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # Django's PasswordResetTokenGenerator
     r"/[0-9A-Za-z]{1,20}-([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # the same, as django-allauth writes it
-    r"[?&;](?:token|key|code|otp|sesame|signature|sig|secret|auth|login_token|magic)=([^\s\"'<>&\\]{12,})",
+    r"[?&;#](?:[a-z]{1,20}[_-])?(?:token|key|code|otp|sesame|signature|sig|secret|auth|magic)=([^\s\"'<>&\\]{12,})",
     r"/(?:confirm|verify|activate|activation|magic|invite|invitations?|reset|token)[\w-]*/([0-9A-Za-z_:=.-]{20,})",
-    r"\b(eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,})",  # a JSON Web Token (RFC 7519)
+    r"(eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,})",  # a JSON Web Token (RFC 7519)
 )
 
 
@@ -26,18 +26,21 @@ class CannotOpen(Exception):
     """None of the keys in use has sealed this."""
 
 
-def seal(payload: Payload) -> tuple[Payload, str]:
-    """The payload with a placeholder in place of each secret that a pattern finds, and the secrets, sealed."""
+def seal(payload: Payload, subject: str) -> tuple[Payload, str, str]:
+    """Payload and subject with a placeholder in place of each secret that a pattern finds, and the secrets, sealed.
+
+    `data` holds the subject as well, for the provider; `subject` is that of the row.
+    """
     texts = (payload.text, payload.html, payload.data)
     secrets = sorted({found for pattern in patterns() for text in texts for found in pattern.findall(text)}, key=len)
     secrets = [secret for secret in secrets if "⟦" not in secret]
     if not secrets:
-        return payload, ""
+        return payload, "", subject
     # The longest first: one may be a part of another.
     placeholders = {f"⟦secret:{number}⟧": secret for number, secret in enumerate(reversed(secrets), 1)}
     text, html, data = (masked(text, placeholders) for text in texts)
     sealed = locks().encrypt(json.dumps(placeholders).encode()).decode()
-    return replace(payload, text=text, html=html, data=data), sealed
+    return replace(payload, text=text, html=html, data=data), sealed, masked(subject, placeholders)
 
 
 def masked(text: str, placeholders: dict[str, str]) -> str:

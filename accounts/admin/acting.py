@@ -15,8 +15,6 @@ from django.utils.translation import ngettext
 
 from accounts import batches, links, policy
 from accounts.actions import ACTIONS, Action
-from accounts.admin.files import COUNTED, ON_IMPORT, SAMPLED, confirm_import
-from accounts.admin.foreseeing import offered
 from accounts.admin.guarding import refusal
 from accounts.forecast import Forecast, forecast
 from accounts.models import Batch, User
@@ -63,10 +61,8 @@ class ActingMixin(admin.ModelAdmin[User]):
 
     def get_urls(self) -> list[URLPattern]:
         act = self.admin_site.admin_view(self.act_view)
-        batch = self.admin_site.admin_view(self.batch_view)
         return [
             path("<int:pk>/act/<slug:verb>/", act, name="accounts_user_act"),
-            path("batches/<int:pk>/", batch, name="accounts_user_batch"),
             *super().get_urls(),
         ]
 
@@ -156,29 +152,6 @@ class ActingMixin(admin.ModelAdmin[User]):
         said = ngettext("%(action)s: done for %(n)d person.", "%(action)s: done for %(n)d people.", done)
         messages.success(request, said % {"action": action.label, "n": done})
         return None
-
-    def batch_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """How far a batch is; the page comes again by itself while it goes on."""
-        batch = Batch.objects.filter(pk=pk).first()
-        if batch is None or not (batch.actor_id == request.user.pk or request.user.is_superuser):
-            raise Http404
-        if request.method == "POST":
-            return confirm_import(self, request, batch)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": ACTIONS[batch.what].label if batch.what in ACTIONS else _("Import people"),
-            "batch": batch,
-            "samples": [(label, batch.options.get(key, [])) for key, label in SAMPLED.items()],
-            "counts": [(COUNTED.get(name, name), number) for name, number in batch.counts.items() if number],
-            "may_invite": request.user.has_perm("accounts.invite_user"),  # type: ignore[union-attr]
-            "offered": offered(request, ON_IMPORT),
-            "percent": 100 * batch.done // batch.total if batch.total else 100,
-        }
-        response = TemplateResponse(request, "admin/accounts/user/batch.html", context)
-        if batch.goes_on:
-            response["Refresh"] = "2"
-        return response
 
 
 def to_many(action: Action) -> Callable[..., HttpResponse]:

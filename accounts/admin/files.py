@@ -3,7 +3,7 @@
 import csv
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import batches, importing, policy, spreadsheets
-from accounts.admin.foreseeing import ON_CHANGE, ON_CREATION
-from accounts.models import Batch, PersonEvent, User
+from accounts.models import PersonEvent, User
 from accounts.resources import COLUMNS, PersonResource
+from emails.admin.paging import MOST as MANY
 from emails.cause import current
 
 FORMATS = {
@@ -26,15 +26,6 @@ FORMATS = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 MOST = 100_000  # People in one export.
-ON_IMPORT = (*ON_CREATION, *ON_CHANGE)
-SAMPLED = {"new": gettext_lazy("New"), "changed": gettext_lazy("Changed")}
-COUNTED = {
-    **SAMPLED,
-    "unchanged": gettext_lazy("Unchanged"),
-    "invalid": gettext_lazy("Invalid"),
-    "done": gettext_lazy("Done"),
-    "failed": gettext_lazy("Failed"),
-}
 
 
 def may_import(request: HttpRequest) -> bool:
@@ -49,7 +40,9 @@ class FilesMixin(admin.ModelAdmin[User]):
         return [path("import/", view, name="accounts_user_import"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"may_import": may_import(request), **(extra_context or {})})
+        return super().changelist_view(
+            request, {"may_import": may_import(request), "most": MANY, **(extra_context or {})}
+        )
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Takes a file and has it checked; nothing is saved yet."""
@@ -75,20 +68,6 @@ class FilesMixin(admin.ModelAdmin[User]):
             "problem": problem,
         }
         return TemplateResponse(request, "admin/accounts/user/import.html", context, status=400 if problem else 200)
-
-
-def confirm_import(admin: Any, request: HttpRequest, batch: Batch) -> HttpResponse:
-    """Staff have seen what the file comes to, and want it."""
-    if not may_import(request) or batch.what != importing.IMPORT:
-        raise PermissionDenied
-    ticks = set(request.POST.getlist("email_kinds"))
-    invite = "invite" in request.POST and request.user.has_perm("accounts.invite_user")  # type: ignore[union-attr]
-    unticked = [kind.key for kind in ON_IMPORT if not kind.required and kind.key not in ticks]
-    if importing.confirm(batch, invite=invite, unticked=unticked):
-        batches.wake()
-    else:
-        messages.warning(request, _("This import was begun before."))
-    return redirect(batch)
 
 
 @admin.action(description=gettext_lazy("Export selected people"))

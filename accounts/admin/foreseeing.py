@@ -123,8 +123,11 @@ def offered(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> list[dict[str
 
 def unticked(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> list[str]:
     """Those of `kinds` that were on the page and came back without a tick."""
-    if request.method != "POST" or "email_choice" not in request.POST:
-        return []
+    return ticked_off(request, kinds) if request.method == "POST" and "email_choice" in request.POST else []
+
+
+def ticked_off(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> list[str]:
+    """Those of `kinds` that were posted without a tick, and can be."""
     ticks = set(request.POST.getlist("email_kinds"))
     return [kind.key for kind in kinds if not kind.required and kind.key not in ticks]
 

@@ -24,6 +24,9 @@ class PersonGroupAdmin(AnnouncingMixin, GroupAdmin):
     """
 
     filter_horizontal = ()
+    delete_confirmation_template = "admin/accounts/group/delete_confirmation.html"
+    change_form_template = "admin/accounts/group/change_form.html"
+    actions = None  # One by one, where it is said whom it is told to.
 
     def may_touch(self, request: HttpRequest, group: Group | None) -> bool:
         return group is None or policy.editable_groups(request.user).filter(pk=group.pk).exists()
@@ -56,8 +59,14 @@ class PersonGroupAdmin(AnnouncingMixin, GroupAdmin):
                 policy.deny(request.user, "grant", None, policy.LACKS_PERMISSION, group=group and group.name)
         return super().changeform_view(request, object_id, *args, **kwargs)
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        group = kwargs.get("obj")
+        members = group.user_set.count() if group is not None else 0
+        return super().render_change_form(request, {**context, "members": members}, *args, **kwargs)
+
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         group = self.get_object(request, object_id)
+        extra_context = {"members": group.user_set.count() if group is not None else 0, **(extra_context or {})}
         if request.method == "POST" and not self.may_touch(request, group):
             policy.deny(request.user, "delete", None, BEYOND, group=group and group.name)
         return super().delete_view(request, object_id, extra_context)

@@ -1,6 +1,7 @@
+from datetime import datetime
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -8,12 +9,14 @@ from django.db.models.functions import Coalesce, Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, policy
 from accounts.admin.acting import TO_MANY, ActingMixin, buttons
+from accounts.admin.batches import BatchesMixin
 from accounts.admin.files import FilesMixin, export
 from accounts.admin.foreseeing import ForeseeingMixin, locked
 from accounts.admin.guarding import GuardingMixin, refusal
@@ -28,17 +31,22 @@ from accounts.admin.states import (
     with_state,
 )
 from accounts.forms import PersonAddForm, PersonChangeForm
-from accounts.models import User
+from accounts.models import PersonEvent, User
 from accounts.timeline import FEW, MANY, last_emails, timeline
 from emails.admin.announcing import AnnouncingMixin, announce
 from emails.admin.display import badge, moment, toned
 from emails.admin.paging import CappedPaginator
 from emails.cause import suppress_emails
-from emails.models import EmailLog, Suppression
+from emails.models import EmailKindSwitch, EmailLog, Suppression
+from emails.payload import storable
+
+Type = PersonEvent.Type
 
 
 @admin.register(User)
-class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, ActingMixin, UserAdmin[User]):
+class PersonAdmin(
+    AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, BatchesMixin, ActingMixin, UserAdmin[User]
+):
     form = PersonChangeForm
     add_form = PersonAddForm
     add_form_template = None
@@ -143,6 +151,12 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
         invited = may and not change and form.cleaned_data.get("send_invitation") and not obj.has_usable_password()
         if not invited:
             super().save_model(request, obj, form, change)
+            if change:
+                note_change(request, obj, form)
+            return
+        if "invitation" not in EmailKindSwitch.enabled_keys():  # They would be told nothing, and wait.
+            messages.warning(request, gettext("Invitations are switched off: the welcome is sent instead."))
+            super().save_model(request, obj, form, change)
             return
         with suppress_emails(lifecycle.INVITED_INSTEAD, kinds=["welcome"]):
             super().save_model(request, obj, form, change)
@@ -182,14 +196,33 @@ class PersonAdmin(AnnouncingMixin, GuardingMixin, ForeseeingMixin, FilesMixin, A
         if not self.has_view_permission(request, person):
             raise PermissionDenied
         sees = request.user.has_perm("emails.view_emaillog")  # type: ignore[union-attr]
+        entries = timeline(person, MANY + 1, emails=sees, before=moment_of(request.GET.get("before", "")))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": person,
             "title": person.label,
-            "timeline": timeline(person, MANY, emails=sees),
+            "timeline": entries[:MANY],
+            "older": entries[MANY - 1].at.isoformat() if len(entries) > MANY else "",
         }
         return TemplateResponse(request, "admin/accounts/user/timeline.html", context)
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return announce(self, request, super().user_change_password(request, *args, **kwargs))
+
+
+def note_change(request: HttpRequest, person: User, form: Any) -> None:
+    """What the buttons note as well: the account was disabled or enabled; else the reason, where one was given."""
+    reason = storable(request.POST.get("reason", "").strip()[:500])
+    if "is_active" in form.changed_data:
+        PersonEvent.note(Type.ENABLED if person.is_active else Type.DISABLED, person, reason=reason)
+    elif reason and form.changed_data:
+        PersonEvent.note(Type.CHANGED, person, reason=reason)
+
+
+def moment_of(text: str) -> datetime | None:
+    """The time that the address of an older page names."""
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return None

@@ -23,6 +23,7 @@ class Batch(models.Model):
         RUNNING = "running", _("Running")
         FINISHED = "finished", _("Finished")
         FAILED = "failed", _("Failed")
+        DISCARDED = "discarded", _("Discarded")
 
     what = models.CharField(_("what"), max_length=20)  # A verb of accounts/actions.py, or "import".
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
@@ -86,6 +87,21 @@ class Batch(models.Model):
     @property
     def next_items(self) -> list[Any]:
         return self.slices.get(position=self.done).items if self.done < self.total else []
+
+    @classmethod
+    def forget(cls, pk: Any, names: set[str], label: str) -> None:
+        """A person is anonymised: `label` stands for them, and what holds one of `names` is not carried out."""
+        cls.objects.filter(actor=pk).update(actor_label=label)
+        going = [cls.State.CHECKING, cls.State.READY, cls.State.RUNNING]
+        for part in BatchSlice.objects.filter(batch__state__in=going, batch__what="import").select_related("batch"):
+            if any(isinstance(row, dict) and names & set(row.values()) for row in part.items):
+                part.items = [
+                    row if not names & set(row.values()) else {"#": row["#"], "!": label} for row in part.items
+                ]
+                part.save(update_fields=["items"])
+                for kind in ("new", "changed"):
+                    part.batch.options.pop(kind, None)
+                part.batch.save(update_fields=["options"])
 
     def finish(self, state: str) -> None:
         """Nothing more is done; what it was done to is not kept."""

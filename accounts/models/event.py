@@ -23,6 +23,7 @@ class PersonEvent(models.Model):
         SIGNED_OUT_EVERYWHERE = "ended_sessions", _("Signed out everywhere")
         DISABLED = "disabled", _("Disabled")
         ENABLED = "enabled", _("Enabled")
+        CHANGED = "changed", _("Changed")
         INVITED = "invited", _("Invited")
         INVITATION_ACCEPTED = "accepted", _("Invitation accepted")
         INVITATION_WITHDRAWN = "withdrawn", _("Invitation withdrawn")

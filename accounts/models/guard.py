@@ -26,10 +26,24 @@ def lost(kind: str) -> str:
     return f"({of('OLD', kind)} AND NOT ({of('NEW', kind)}))"
 
 
+def lift(using: str, table: str) -> None:
+    """Take the guard away, for `manage.py flush`, which empties the table; `post_migrate` puts it back."""
+    put_in_place(using, table, {"postgresql": lifted_on_postgresql, "sqlite": lifted_on_sqlite})
+
+
+def lifted_on_sqlite(table: str) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {NAME}", f"DROP TRIGGER IF EXISTS {NAME}_delete"]
+
+
+def lifted_on_postgresql(table: str) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {NAME}_{event} ON {table}" for event in ("update", "delete", "truncate")]
+
+
 def for_sqlite(table: str) -> list[str]:
-    """For updates. Deletions are watched by Django's signals alone: `manage.py flush` deletes row by row here."""
+    gone = " OR ".join(f"({of('OLD', kind)} AND {last(table, kind)})" for kind in KINDS)
     return [
-        f"DROP TRIGGER IF EXISTS {NAME}",
+        *lifted_on_sqlite(table),
+        f"CREATE TRIGGER {NAME}_delete BEFORE DELETE ON {table} WHEN {gone} BEGIN SELECT RAISE(ABORT, '{WORDS}'); END",
         f"CREATE TRIGGER {NAME} BEFORE UPDATE OF is_superuser, is_active, is_staff ON {table} "
         f"WHEN {' OR '.join(f'({lost(kind)} AND {last(table, kind)})' for kind in KINDS)} "
         f"BEGIN SELECT RAISE(ABORT, '{WORDS}'); END",
@@ -48,13 +62,14 @@ def for_postgresql(table: str) -> list[str]:
     return [
         f"CREATE OR REPLACE FUNCTION {NAME}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"PERFORM pg_advisory_xact_lock(hashtext('{NAME}')); "
-        f"IF TG_OP = 'DELETE' THEN IF {gone} THEN {refuse}; END IF; "
+        f"IF TG_OP = 'TRUNCATE' THEN {refuse}; "
+        f"ELSIF TG_OP = 'DELETE' THEN IF {gone} THEN {refuse}; END IF; "
         f"ELSIF {changed} THEN {refuse}; END IF; "
         "RETURN NULL; END $$",
-        f"DROP TRIGGER IF EXISTS {NAME}_update ON {table}",
+        *lifted_on_postgresql(table),
+        f"CREATE TRIGGER {NAME}_truncate BEFORE TRUNCATE ON {table} EXECUTE FUNCTION {NAME}()",
         f"CREATE TRIGGER {NAME}_update AFTER UPDATE OF is_superuser, is_active, is_staff ON {table} FOR EACH ROW "
         f"WHEN ({' OR '.join(map(lost, KINDS))}) EXECUTE FUNCTION {NAME}()",
-        f"DROP TRIGGER IF EXISTS {NAME}_delete ON {table}",
         f"CREATE TRIGGER {NAME}_delete AFTER DELETE ON {table} FOR EACH ROW "
         f"WHEN ({of('OLD', KINDS[0])}) EXECUTE FUNCTION {NAME}()",
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.db import IntegrityError, connection, connections
 from django.test import Client
 
@@ -26,6 +27,11 @@ def saved(**values: Any) -> Callable[[User], Any]:
     return save
 
 
+def raw(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
 WAYS: dict[str, Callable[[User], Any]] = {
     "demoted": saved(is_superuser=False),
     "disabled": saved(is_active=False),
@@ -35,6 +41,12 @@ WAYS: dict[str, Callable[[User], Any]] = {
     "updated past the manager": lambda person: User._base_manager.update(is_active=False),
     "by lifecycle": lambda person: lifecycle.disable(person, "x"),
     "anonymised": lambda person: lifecycle.anonymise(person, "x"),
+    "no longer staff": saved(is_staff=False),
+    "deleted by SQL": lambda person: raw("DELETE FROM accounts_user"),
+    "deleted past the manager": lambda person: User._base_manager.all()._raw_delete("default"),
+    "truncated": lambda person: raw(
+        "TRUNCATE accounts_user CASCADE" if connection.vendor == "postgresql" else "DELETE FROM accounts_user"
+    ),
     "bulk": lambda person: User.objects.bulk_update([User(pk=person.pk, is_superuser=False)], ["is_superuser"]),
 }
 
@@ -46,11 +58,11 @@ def test_s12_the_shell_can_not_remove_the_last_one(way: str) -> None:
     User.objects.create_user("linus", "linus@example.com")
     with pytest.raises((LastSuperuser, IntegrityError)):
         WAYS[way](User.objects.get(pk=ada.pk))
-    assert User.objects.active_superusers().count() == 1
+    assert User.objects.active_superusers().filter(is_staff=True).count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("way", ["demoted", "disabled", "deleted"])
+@pytest.mark.parametrize("way", ["demoted", "disabled", "deleted", "no longer staff"])
 def test_s12_two_at_once_leave_one(way: str) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has one writer at a time")
@@ -72,7 +84,7 @@ def test_s12_two_at_once_leave_one(way: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert User.objects.active_superusers().count() == 1
+    assert User.objects.active_superusers().filter(is_staff=True).count() == 1
     assert [type(error) for error in failed] == [LastSuperuser]
 
 
@@ -95,3 +107,23 @@ def test_a_superuser_who_is_not_the_last_can_go(commit: Commit, ada: User) -> No
         grace = User.objects.create_superuser("grace", "grace@example.com")
         ada.delete()
     assert list(User.objects.active_superusers()) == [grace]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_flush_may_empty_the_table_and_the_guard_is_back_afterwards() -> None:
+    User.objects.create_superuser("ada", "ada@example.com")
+    call_command("flush", interactive=False, verbosity=0)
+    assert not User.objects.exists()
+    User.objects.create_superuser("ada", "ada@example.com")
+    with pytest.raises(IntegrityError):
+        raw("DELETE FROM accounts_user")
+    assert User.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_superuser_who_is_no_staff_stays_too() -> None:
+    person = User.objects.create_user("ada", "ada@example.com", is_superuser=True)
+    with pytest.raises(LastSuperuser):
+        person.delete()
+    User.objects.create_superuser("grace", "grace@example.com")
+    User.objects.get(pk=person.pk).delete()
