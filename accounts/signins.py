@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.factors import DUE, has_factor
 from accounts.models import PersonEvent, User
-from accounts.throttling import client_address
 from emails.cause import Cause
+from emails.reading import client_address
 
 Type = PersonEvent.Type
 MOST = 20  # Failures of one person in the timeline, within the time that a lock lasts.

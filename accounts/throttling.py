@@ -1,7 +1,6 @@
 """By what failed sign-ins are counted (django-axes), who is locked out now, and how a lock is lifted."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -46,22 +45,6 @@ def counted_name(request: Any, credentials: dict[str, Any] | None = None) -> str
     if not username or User.objects.filter(username=storable(username)).exists():
         return username
     return f"~{salted_hmac('accounts.throttling', username, algorithm='sha256').hexdigest()[:32]}"
-
-
-def client_address(request: HttpRequest) -> str:
-    """The network address of the client. What it says of itself (X-Forwarded-For) counts for nothing.
-
-    Behind a proxy it is the last entry, which the proxy itself has added; some proxies write a port behind it. "" where
-    there is none: on a Unix socket without a proxy.
-    """
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.BEHIND_PROXY else ""
-    for said in (forwarded.rpartition(",")[2].strip(), request.META.get("REMOTE_ADDR", "")):
-        for address in (said, said.rpartition(":")[0].strip("[]")):
-            try:
-                return str(ip_address(address))
-            except ValueError:
-                continue
-    return ""
 
 
 def recent_failures() -> Any:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from emails import reading
 from emails.addresses import bare
 from emails.admin import preview
 from emails.admin.control import ControlMixin, buttons
@@ -122,9 +123,12 @@ class EmailLogAdmin(ControlMixin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         email = self.found(object_id)
+        bodies = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
+        if bodies:
+            reading.note(email, request)
         context = {
             **self.admin_site.each_context(request),
-            **page(email, bodies=request.user.has_perm("emails.view_email_body")),  # type: ignore[union-attr]
+            **page(email, bodies=bodies),
             "buttons": buttons(request, email),
             "opts": self.opts,
             "original": email,
@@ -140,4 +144,6 @@ class EmailLogAdmin(ControlMixin):
         may_read = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
         if not (self.has_view_permission(request) and may_read):
             raise PermissionDenied
-        return preview.framed(self.found(pk))
+        email = self.found(pk)
+        reading.note(email, request)
+        return preview.framed(email)

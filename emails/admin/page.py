@@ -171,6 +171,7 @@ def event_label(event: EmailEvent) -> str:
         "rescued": _("Rescued from a stopped worker"),
         "hurried": _("To be tried at once"),
         "sent_again": _("Sent again"),
+        "read": _("Read"),
     }
     if event.type in known:
         return known[event.type]
