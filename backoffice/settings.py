@@ -14,7 +14,7 @@ from emails.providers import PROVIDERS
 
 django_stubs_ext.monkeypatch()  # Lets code say ModelAdmin[EmailLog] for the type checker's sake.
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR, DJANGO_6 = Path(__file__).resolve().parent.parent, django.VERSION >= (6, 0)
 env = Env.load(Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env"))
 
 # Security ------------------------------------------------------------------------------------------------------------
@@ -45,17 +45,15 @@ X_FRAME_OPTIONS = "DENY"
 POLICY = {
     "default-src": ["'self'"],
     # The forms of Django 5.2's admin carry styles of their own; scripts nowhere do.
-    "style-src": ["'self'", *(["'unsafe-inline'"] if django.VERSION < (6, 0) else [])],
+    "style-src": ["'self'", *(["'unsafe-inline'"] if not DJANGO_6 else [])],
     "img-src": ["'self'", "data:"],
     "object-src": ["'none'"],
     "base-uri": ["'none'"],
     "form-action": ["'self'"],
     "frame-ancestors": ["'none'"],
 }
-if django.VERSION >= (6, 0):
-    SECURE_CSP = POLICY
-else:
-    CONTENT_SECURITY_POLICY = {"DIRECTIVES": POLICY}
+SECURE_CSP, CONTENT_SECURITY_POLICY = POLICY, {"DIRECTIVES": POLICY}  # Django 6's own, and django-csp's.
+CSP = "django.middleware.csp.ContentSecurityPolicyMiddleware" if DJANGO_6 else "csp.middleware.CSPMiddleware"
 
 # Application ---------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -68,15 +66,13 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "anymail",
     *("axes", "django_otp", "django_otp.plugins.otp_totp", "import_export"),
-    *(["csp", "django_tasks"] if django.VERSION < (6, 0) else []),
+    *(["csp", "django_tasks"] if not DJANGO_6 else []),
     "django_tasks_db",
 ]
 MIDDLEWARE = [
     "backoffice.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware"
-    if django.VERSION >= (6, 0)
-    else "csp.middleware.CSPMiddleware",
+    CSP,
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -218,7 +214,7 @@ else:
     EMAIL_BACKEND = RECORDER
 
 # Tasks ---------------------------------------------------------------------------------------------------------------
-TASK_PACKAGE = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+TASK_PACKAGE = "django.tasks" if DJANGO_6 else "django_tasks"
 TASK_BACKENDS = {
     "immediate": f"{TASK_PACKAGE}.backends.immediate.ImmediateBackend",
     "db": "backoffice.tasks.TransactionalDatabaseBackend",
@@ -232,14 +228,10 @@ CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = CELERY_TASK_IGNORE_R
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-# A click does not wait for a broker that is gone: the next sweep finds what it recorded.
-CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_PUBLISH_RETRY = False  # A click does not wait for a broker that is gone: the next sweep finds it.
 CELERY_BROKER_CONNECTION_TIMEOUT = 1.0
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 600, "socket_connect_timeout": 1.0, "socket_timeout": 5.0}
-    if CELERY_BROKER_URL.startswith("redis")
-    else {}
-)
+REDIS = {"visibility_timeout": 600, "socket_connect_timeout": 1.0, "socket_timeout": 5.0}
+CELERY_BROKER_TRANSPORT_OPTIONS = REDIS if CELERY_BROKER_URL.startswith("redis") else {}
 
 # Logs ----------------------------------------------------------------------------------------------------------------
 LOGGING = {
