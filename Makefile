@@ -9,8 +9,8 @@ run: $(BIN)/.installed .env ## Web server and worker, with sample people, at htt
 test: $(BIN)/.installed-dev ## The tests that need nothing but Python, on SQLite
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q $(TESTS)
 
-# One more than there are cores: a good part of the tests waits for processes.
-WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Two a core: a good part of the tests waits for processes and servers.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 lint: $(BIN)/.installed-dev ## Style, types, migrations, deployment checks
 	$(BIN)/ruff check .
