@@ -53,7 +53,7 @@ class PersonAdmin(
     change_list_template = "admin/accounts/user/change_list.html"
     change_form_template = "admin/accounts/user/change_form.html"
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
-    list_display = ("person", "email_cell", "emails", "state_cell", "role_cell", "seen")
+    list_display = ("person", "email_cell", "emails", "state_cell", "seen")
     list_filter = (StateFilter, RoleFilter, AddressFilter, GroupFilter)
     list_per_page = 50
     paginator = CappedPaginator
@@ -120,16 +120,14 @@ class PersonAdmin(
     def state_cell(self, person: Any) -> str:
         return format_html("{} {}", state_badge(person), invited_until(person) if person.state == "invited" else "")
 
-    @admin.display(description=_("role"))
-    def role_cell(self, person: User) -> str:
-        return role(person)
-
     @admin.display(description=_("person"), ordering="username")
     def person(self, person: User) -> str:
+        """With the role, where it is more than a user's."""
+        more = [person.get_full_name(), role(person) if person.is_staff or person.is_superuser else ""]
         return format_html(
             '<span class="person-username">{}</span> <span class="person-name">{}</span>',
             person.username,
-            person.get_full_name(),
+            " · ".join(words for words in more if words),
         )
 
     @admin.display(description=_("last seen"), ordering="last_login")
