@@ -8,6 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts import factors, links
 from accounts.models import Batch, PersonEvent, User
@@ -16,7 +17,7 @@ from emails.cause import suppress_emails
 from emails.redaction import ANONYMISED, redact
 
 Type = PersonEvent.Type
-INVITED_INSTEAD = "The invitation says it."  # Why the welcome of who is invited is not sent.
+INVITED_INSTEAD = gettext_noop("The invitation says it.")  # Why the welcome of who is invited is not sent.
 
 
 def disable(person: User, reason: str) -> None:
