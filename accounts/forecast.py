@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -49,8 +49,6 @@ def forecast(actor: Any, action: Action, chosen: QuerySet[User]) -> Forecast:
     chosen = User.objects.filter(pk__in=chosen.order_by().values("pk"))
     allowed = policy.permitted(actor, action.verb, chosen)
     people = allowed.filter(action.fits())
-    if action.verb in policy.REMOVALS:
-        people = sparing_one_superuser(people)
     total, permitted, count = chosen.count(), allowed.count(), people.count()
     out_of_reach = chosen.exclude(pk__in=allowed.values("pk"))
     unfit = allowed.exclude(pk__in=people.values("pk"))
@@ -87,12 +85,3 @@ def names(people: QuerySet[User]) -> str:
     """The first of them."""
     found = [person.username for person in people.order_by("username")[: NAMED + 1]]
     return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")
-
-
-def sparing_one_superuser(people: QuerySet[User]) -> QuerySet[User]:
-    """Without the last active superuser, where all of them are chosen: one has to stay."""
-    superusers = User.objects.active_superusers()
-    if superusers.exclude(pk__in=people.values("pk")).exists() or not superusers.exists():
-        return people
-    stays = superusers.order_by("pk").values_list("pk", flat=True)[0]
-    return people.filter(~Q(pk=stays))

@@ -31,16 +31,15 @@ NEEDS = {
     "anonymise": "accounts.anonymise_user",
     "export": "accounts.export_user",
 }
-REMOVALS = ("disable", "delete", "anonymise")  # What nobody does to the last active superuser.
-# Nor to themselves. One's own second factor goes where it is proved first: /accounts/second-factor/setup/.
-NOT_ONESELF = (*REMOVALS, "reset_factor")
+# What nobody does to themselves, so that a superuser who acts is always left. One's own second factor is taken away
+# where it is proved first: /accounts/second-factor/setup/.
+NOT_ONESELF = ("disable", "delete", "anonymise", "reset_factor")
 ACCESS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 # Kept in English in the trail, and translated where it is read.
 LACKS_PERMISSION = gettext_noop("You do not have the permission for this.")
 SUPERUSER = gettext_noop("Only a superuser may do this to a superuser.")
 STRONGER = gettext_noop("This person has permissions that you lack.")
 ONESELF = gettext_noop("Nobody does this to their own account: ask another member of staff.")
-LAST = gettext_noop("This is the last active superuser: make another one first.")
 GONE = gettext_noop("This person is anonymised, which can't be undone.")
 
 
@@ -75,29 +74,19 @@ def refusal(actor: Any, verb: str, person: User) -> str:
         return SUPERUSER
     if not touchable(actor, User.objects.filter(pk=person.pk)).exists():
         return STRONGER
-    if verb in REMOVALS and is_last_superuser(person):
-        return LAST
     if person.anonymised_at is not None and verb not in {"delete", "export"}:
         return GONE
     return ""
 
 
 def permitted(actor: Any, verb: str, people: QuerySet[User]) -> QuerySet[User]:
-    """Those of `people` to whom the actor may do this; the last superuser is looked after one by one."""
+    """Those of `people` to whom the actor may do this."""
     if not actor.has_perm(NEEDS[verb]):
         return people.none()
     allowed = touchable(actor, people)
     if verb in NOT_ONESELF:
         allowed = allowed.exclude(pk=actor.pk)
     return allowed if verb in {"delete", "export"} else allowed.filter(anonymised_at=None)
-
-
-def is_last_superuser(person: User) -> bool:
-    """A look ahead, for words; the database holds to it (accounts/models/guard.py)."""
-    if not (person.is_superuser and person.is_active):
-        return False
-    others = User.objects.active_superusers().exclude(pk=person.pk)
-    return not (others.filter(is_staff=True) if person.is_staff else others).exists()
 
 
 def locked_fields(actor: Any, person: User | None) -> dict[str, str]:
@@ -107,8 +96,6 @@ def locked_fields(actor: Any, person: User | None) -> dict[str, str]:
         locked["is_superuser"] = _("Only a superuser makes a superuser.")
     if person is not None and person.pk == actor.pk:
         locked |= dict.fromkeys(ACCESS, _("Nobody changes their own access: ask another member of staff."))
-    elif person is not None and is_last_superuser(person):
-        locked |= dict.fromkeys(("is_active", "is_staff", "is_superuser"), _(LAST))
     return locked
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -105,10 +106,13 @@ def test_s17_a_link_dies_with_what_it_was_for(
 
 @pytest.mark.parametrize(("kind", "hours"), [("invitation", 7 * 24), ("password_reset", 24)])
 def test_s17_a_link_expires(
-    esp: LoopbackESP, asleep: None, mei: User, client: Client, kind: str, hours: int, settings: Any
+    esp: LoopbackESP, asleep: None, mei: User, client: Client, kind: str, hours: int, time_machine: Any
 ) -> None:
     path, _token = ask(kind, mei, esp)
-    settings.PASSWORD_RESET_TIMEOUT = settings.INVITATION_TIMEOUT = -1
+    now = datetime.now(UTC)
+    time_machine.move_to(now + timedelta(hours=hours, minutes=-5))
+    assert client.get(path).status_code == 302
+    time_machine.move_to(now + timedelta(hours=hours, minutes=5))
     assert not set_password(client, path)
 
 
