@@ -1,9 +1,10 @@
-import re
+from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -15,13 +16,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emails import reading
-from emails.addresses import bare
 from emails.admin import preview
 from emails.admin.control import ControlMixin, buttons
 from emails.admin.display import badge, moment, provider_label
 from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
-from emails.admin.page import page
-from emails.models import EmailLog, EmailRecipient
+from emails.admin.page import STUCK, page
+from emails.admin.paging import MOST, CappedPaginator
+from emails.admin.searching import HELP, parse
+from emails.models import EmailLog, Lane
+from emails.rows import counted
 
 
 @admin.register(EmailLog)
@@ -32,12 +35,12 @@ class EmailLogAdmin(ControlMixin):
     list_display_links = ("message",)
     list_filter = (StatusFilter, KindFilter, ProviderFilter, WindowFilter)
     list_per_page = 50
+    paginator = CappedPaginator
+    change_list_template = "admin/emails/emaillog/change_list.html"
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # Counting every filter reads the whole table.
     search_fields = ("subject",)
-    search_help_text = _(
-        "Searches addresses, subjects and people; a message id in <…> or a whole address is found fastest."
-    )
+    search_help_text = HELP
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
@@ -46,23 +49,36 @@ class EmailLogAdmin(ControlMixin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[EmailLog], search_term: str
     ) -> tuple[QuerySet[EmailLog], bool]:
-        """Exact look-ups in an index where the term is a message id or an address, a scan of the texts otherwise."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        recipients = EmailRecipient.objects.filter(email=OuterRef("pk"))
-        ids = {term, term.strip("<>"), f"<{term}>"}  # Some providers' ids have the brackets, some have none.
-        by_id = Q(message_id__in=ids) | Exists(recipients.filter(message_id__in=ids))
-        if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", term.lower()):
-            return queryset.filter(Q(ref=term) | by_id), False
-        if term.startswith("<"):
-            found: Any = by_id
-        elif "@" in term and " " not in term:
-            found = Exists(recipients.filter(address=bare(term))) | by_id
-        else:
-            texts = Q(subject__icontains=term) | Q(user_label__icontains=term)
-            found = texts | Exists(recipients.filter(address__contains=term.lower())) | by_id
-        return queryset.filter(found), False
+        """Words and keys; what was not understood is said, and left out."""
+        search = parse(search_term)
+        for problem in search.problems:
+            self.message_user(request, problem, messages.WARNING)
+        return search.apply(queryset), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """With tabs for what one comes for, and what to do where the list can't be trusted or is empty."""
+        logged = EmailLog.objects.order_by()
+        late = logged.due().filter(run_at__lt=Now() - timedelta(seconds=STUCK))
+        attention, waiting, stuck, heard = counted(
+            logged.db,
+            logged.needing_attention()[: MOST + 1],
+            logged.unsettled()[: MOST + 1],
+            late[:1],
+            Lane.objects.order_by().filter(last_webhook_at__isnull=False)[:1],
+        )
+        tabs = [
+            ("", _("All"), None),
+            ("attention", _("Needs attention"), attention),
+            ("waiting", _("In queue"), waiting),
+        ]
+        context = {
+            "tabs": tabs,
+            "tab": request.GET.get("status", ""),
+            "most": MOST,
+            "stuck": stuck,
+            "unheard": not heard,
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The filters and the person: look-ups in bodies or in the person's fields would tell what may not be read."""

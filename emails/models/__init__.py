@@ -3,7 +3,7 @@
 from emails.models.attachment import EmailAttachment
 from emails.models.event import EmailEvent
 from emails.models.lane import Health, Lane
-from emails.models.log import EmailLog
+from emails.models.log import NEEDS_ATTENTION, EmailLog
 from emails.models.pause import Pause
 from emails.models.permit import Permit
 from emails.models.recipient import Delivery, EmailRecipient
@@ -13,6 +13,7 @@ from emails.models.switch import EmailKindSwitch
 from emails.models.worker import Worker
 
 __all__ = [
+    "NEEDS_ATTENTION",
     "Delivery",
     "EmailAttachment",
     "EmailEvent",

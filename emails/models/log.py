@@ -23,6 +23,15 @@ FACTS = (
     *("provider", "first_tried_at", "doubtful", "uncertain", "rescues", "has_sealed"),
 )
 CONTENT = ("text", "html", "payload")
+NEEDS_ATTENTION = models.Q(state__in=TROUBLE) | models.Q(delivery__in=DELIVERY_TROUBLE)
+
+
+def has_status(status: str) -> models.Q:
+    """As few conditions as the word allows: each of them is answered by an index of its own."""
+    known = models.Q(delivery=status) if status in Delivery.values else models.Q()
+    if status in State.values:
+        known |= models.Q(state=status, delivery="")
+    return known
 
 
 def within(*states: State) -> str:
@@ -49,11 +58,11 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
 
     def needing_attention(self) -> Self:
         """What a person should look at: it did not arrive, or nobody knows."""
-        return self.filter(models.Q(state__in=TROUBLE) | models.Q(delivery__in=DELIVERY_TROUBLE))
+        return self.filter(NEEDS_ATTENTION)
 
     def with_status(self, status: str) -> Self:
         """Messages of which staff read `status`: as a delivery, or as a state that no delivery has replaced."""
-        return self.filter(models.Q(delivery=status) | models.Q(state=status, delivery=""))
+        return self.filter(has_status(status))
 
     def without_bodies(self) -> Self:
         """Rows as lists need them: no text, HTML or payload is read."""
@@ -200,6 +209,8 @@ class EmailLog(models.Model):
                 condition=models.Q(state__in=[State.CLAIMED, State.SENDING]),
             ),
             models.Index(fields=["state", "-id"], name="emails_log_state"),
+            models.Index(fields=["delivery", "-id"], name="emails_log_delivery", condition=~models.Q(delivery="")),
+            models.Index(fields=["-id"], name="emails_log_attention", condition=NEEDS_ATTENTION),
             models.Index(fields=["kind", "-id"], name="emails_log_kind"),
             models.Index(fields=["user", "-id"], name="emails_log_user", condition=models.Q(user__isnull=False)),
             models.Index(fields=["actor"], name="emails_log_actor", condition=models.Q(actor__isnull=False)),

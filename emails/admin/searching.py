@@ -1,0 +1,178 @@
+"""What staff type into the log's search box: words, and keys that say where to look."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from emails.addresses import bare
+from emails.kinds import KINDS
+from emails.models import NEEDS_ATTENTION, Delivery, EmailLog, EmailRecipient, State
+from emails.models.log import has_status
+
+HELP = gettext_lazy(
+    "Words of the subject or of a person’s name, the beginning of an address; a whole address or a message id in <…> "
+    "is found fastest. Keys: to: subject: status: kind: id: after: before: (as 2026-11-30). A - before any of them "
+    "excludes. The content is not searched."
+)
+TERM = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"|(\S+))', re.IGNORECASE)
+WORDY = 200_000  # Words are looked for among so many messages at most, the newest: no index holds every word.
+OTHER = "other"  # The kind of mail that no kind made.
+
+
+@dataclass
+class Search:
+    """What was asked for: conditions, what was not understood, and whether texts have to be read for it."""
+
+    conditions: list[Q] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    reads: bool = False
+    dated: bool = False
+
+    def apply(self, emails: QuerySet[EmailLog]) -> QuerySet[EmailLog]:
+        for condition in self.conditions:
+            emails = emails.filter(condition)
+        if self.reads and not self.dated:
+            newest = EmailLog.objects.aggregate(newest=Max("pk"))["newest"] or 0
+            emails = emails.filter(pk__gt=newest - WORDY)
+        return emails
+
+
+def parse(text: str) -> Search:
+    """Understand a search; what is not understood is left out, with words for whoever typed it."""
+    search = Search()
+    for minus, key, quoted, plain in TERM.findall(text.strip()):
+        word, key = quoted or plain, key.lower()
+        if not word or word == "-":
+            continue
+        if not key or key not in KEYS:
+            if key and not plain.startswith("//"):  # https://… is no key.
+                known = ", ".join(f"{name}:" for name in KEYS)
+                search.problems.append(
+                    _("There is no key “%(key)s:”. Keys are %(known)s.") % {"key": key, "known": known}
+                )
+            word, key = f"{key}:{word}" if key else word, "words"
+        found = READERS[key](search, word)
+        if found is not None:
+            search.conditions.append(~found if minus else found)
+    return search
+
+
+def sent_to(**conditions: Any) -> QuerySet[Any]:
+    """The messages of such recipients, by primary key: looked up in an index first, and not row by row."""
+    return EmailRecipient.objects.order_by().filter(**conditions).values("email")
+
+
+def by_address(search: Search, word: str) -> Q:
+    if "@" in word.strip("@"):
+        return Q(pk__in=sent_to(address=bare(word)))
+    search.reads = True
+    return Q(begins(word))
+
+
+def begins(word: str) -> Exists:
+    return Exists(EmailRecipient.objects.filter(email=OuterRef("pk"), address__startswith=word.lower()))
+
+
+def by_id(search: Search, word: str) -> Q | None:
+    """By our own number, our reference, or the provider's message id."""
+    if word.isdecimal() and len(word) < 19:
+        return Q(pk=int(word))
+    return Q(pk__in=known_as(word))
+
+
+def known_as(word: str, *more: QuerySet[Any]) -> QuerySet[Any]:
+    """The messages with this id, ours or a provider's, and `more`. A union: of an OR, no index would be used."""
+    ids = {word, word.strip("<>"), f"<{word}>"}  # Some providers' ids have the brackets, some have none.
+    emails = EmailLog.objects.order_by()
+    found = [emails.filter(message_id__in=ids).values("pk"), sent_to(message_id__in=ids), *more]
+    try:
+        found.append(emails.filter(ref=UUID(word)).values("pk"))
+    except ValueError:
+        pass
+    return found[0].union(*found[1:])
+
+
+def by_subject(search: Search, word: str) -> Q:
+    search.reads = True
+    return Q(subject__icontains=word)
+
+
+def by_status(search: Search, word: str) -> Q | None:
+    """By the word of the code or by the one that staff read, in their language."""
+    word = word.lower()
+    if word == "attention":
+        return NEEDS_ATTENTION
+    for value, label in [*State.choices, *((value, label) for value, label in Delivery.choices if value)]:
+        if word in {value, str(label).lower()}:
+            return has_status(value)
+    words = ", ".join([*State.values, *(value for value in Delivery.values if value)])
+    search.problems.append(_("There is no status “%(word)s”. It is one of %(known)s.") % {"word": word, "known": words})
+    return None
+
+
+def by_kind(search: Search, word: str) -> Q | None:
+    for key, kind in KINDS.items():
+        if word.lower() in {key, str(kind.label).lower()}:
+            return Q(kind=key)
+    if word.lower() == OTHER:
+        return Q(kind="")
+    known = ", ".join([*KINDS, OTHER])
+    search.problems.append(_("There is no kind “%(word)s”. It is one of %(known)s.") % {"word": word, "known": known})
+    return None
+
+
+def day(search: Search, word: str) -> datetime | None:
+    """The beginning of a day in the reader's zone; also "today", "yesterday" and "7d" for seven days ago."""
+    today = timezone.localdate()
+    ago = re.fullmatch(r"(\d{1,4})d", word.lower())
+    try:
+        found = {"today": today, "yesterday": today - timedelta(days=1)}.get(word.lower()) or parse_date(word)
+        found = today - timedelta(days=int(ago.group(1))) if ago else found
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or not 1900 < found.year < 9999:
+        search.problems.append(_("“%s” is no day: write 2026-11-30, today, yesterday or 7d.") % word)
+        return None
+    return timezone.make_aware(datetime.combine(found, time.min))
+
+
+def after(search: Search, word: str) -> Q | None:
+    began = day(search, word)
+    search.dated = search.dated or began is not None
+    return Q(created_at__gte=began) if began else None
+
+
+def before(search: Search, word: str) -> Q | None:
+    ended = day(search, word)
+    return Q(created_at__lt=ended) if ended else None
+
+
+def words(search: Search, word: str) -> Q:
+    """One word of many: wherever it may stand."""
+    if word.startswith("<") or re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", word.lower()):
+        return Q(pk__in=known_as(word))
+    if "@" in word.strip("@"):
+        return Q(pk__in=known_as(word, sent_to(address=bare(word))))
+    search.reads = True
+    return Q(user_label__icontains=word) | Q(subject__icontains=word) | Q(begins(word)) | Q(pk__in=known_as(word))
+
+
+KEYS: dict[str, Callable[[Search, str], Q | None]] = {
+    "to": by_address,
+    "subject": by_subject,
+    "status": by_status,
+    "kind": by_kind,
+    "id": by_id,
+    "after": after,
+    "before": before,
+}
+READERS = {**KEYS, "words": words}
