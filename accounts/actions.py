@@ -4,12 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts import lifecycle, throttling
-from accounts.models import NO_PASSWORD, User
+from accounts import lifecycle, policy, throttling
+from accounts.models import NO_PASSWORD, Batch, User
+
+GONE = gettext_noop("The person is gone.")
+UNFIT = gettext_noop("They are not in a state for it.")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,25 @@ class Action:
     kinds: tuple[str, ...] = ()  # The emails that it leads to.
     needs_reason: bool = True
     ends: bool = False  # It can't be undone: the button is red.
+
+
+def carry_out(action: "Action", actor: Any, person: User, reason: str) -> str:
+    """Do it with the person's row held, by the policy as it stands then; returns why not, in English, or "".
+
+    Whoever was chosen may have become a superuser since, or be disabled already. Raises LastSuperuser.
+    """
+    with transaction.atomic():
+        if action.verb == "anonymise":
+            Batch.hold_imports()  # Before the person: a worker holds its batch, and then people.
+        held = User.objects.select_for_update(no_key=True).filter(pk=person.pk).first()
+        if held is None:
+            return GONE
+        why = policy.refusal(actor, action.verb, held)
+        if not why and User.objects.filter(action.fits(), pk=held.pk).exists():
+            action.run(held, reason)
+        elif not why:
+            return UNFIT
+    return why
 
 
 def anybody() -> Q:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import importing, policy
-from accounts.actions import ACTIONS
+from accounts.actions import ACTIONS, carry_out
 from accounts.models import Batch, User
 from accounts.unticking import unticking
 from emails.cause import caused_by
@@ -69,6 +69,8 @@ def take_slice() -> bool:
 def act(batch: Batch) -> None:
     """Do the action to the next few people; what the policy forbids by now is passed over."""
     action = ACTIONS[batch.what]
+    if action.verb == "anonymise":
+        Batch.hold_imports()
     keys = batch.next_items
     people = User.objects.filter(pk__in=keys)
     actor = User.objects.filter(pk=batch.actor_id or 0, is_active=True, is_staff=True).first()
@@ -76,9 +78,10 @@ def act(batch: Batch) -> None:
     with caused_by(batch.cause, actor), unticking(batch.options.get("unticked", [])):
         for person in allowed.order_by("pk"):
             try:
-                with transaction.atomic():
-                    action.run(person, batch.reason)
-                batch.move(0, done=1)
+                why = carry_out(action, actor, person, batch.reason)
+                if why:
+                    batch.complain(person, _(why))
+                batch.move(0, **{"failed" if why else "done": 1})
             except ValidationError as error:
                 batch.complain(person, error.messages[0])
                 batch.move(0, failed=1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -18,7 +19,7 @@ CHANGED = gettext_noop("The account has changed since: invite again.")  # Why an
 
 def before_save(instance: User, using: str, update_fields: Iterable[str] | None) -> None:
     """Note what a save will change, and record the notice of it."""
-    instance.becoming = None
+    instance.becoming, instance.changing = None, frozenset()
     new = of_instance(instance, update_fields)
     if not new:
         return  # Every sign-in is a save of `last_login` alone.
@@ -42,7 +43,7 @@ def before_save(instance: User, using: str, update_fields: Iterable[str] | None)
     story = open_story(using, instance.pk)
     story.begin_with(changed)
     becoming = (story.now(known) if story.before.keys() & RELATIONS else None) or old | known
-    instance.becoming = {} if later else becoming
+    instance.becoming, instance.changing = {} if later else becoming, frozenset(changed)
     if not story.created and not first_address(story, becoming):
         tell_change(story, becoming, BEFORE)
 
@@ -56,6 +57,7 @@ def first_address(story: Story, now: Values) -> bool:
 def after_save(instance: User, using: str, created: bool, update_fields: Iterable[str] | None) -> None:
     """Record what the save has changed, or the welcome where it is a new person or has its first address."""
     becoming, instance.becoming = instance.becoming, None
+    changing, instance.changing = instance.changing, frozenset()
     if created:
         story = begin(Story(using, instance.pk, created=True))
         now = story.now()
@@ -73,7 +75,9 @@ def after_save(instance: User, using: str, created: bool, update_fields: Iterabl
         return
     if story.before.get("is_active") and not now["is_active"]:
         instance.end_sessions()  # A browser that is signed in must not be so again once the account is.
-    if story.before.keys() & LINKED:
+    if "username" in changing and isinstance(story.before.get("username"), str):
+        AccessAttempt.objects.filter(username=story.before["username"]).delete()  # Nobody's name any more.
+    if changing & LINKED:
         if instance.invited_at is not None:
             PersonEvent.note(PersonEvent.Type.INVITATION_WITHDRAWN, instance, reason=CHANGED)
         instance.kill_links()

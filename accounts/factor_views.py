@@ -70,6 +70,8 @@ class SecondFactorSetupView(LoginRequiredMixin, TemplateView):
             login(request, User.objects.get(pk=person.pk), MODEL_BACKEND)
             messages.success(request, _("The second factor is removed."))
             return redirect("account")
+        if factors.has_factor(person):  # Nothing is being set up, that guesses could be tried on.
+            return self.answer(refused=True)
         codes = factors.confirm(request, factors.begin(request), request.POST.get("token", "").replace(" ", ""))
         return self.answer(codes=codes) if codes else self.answer(refused=True)
 

@@ -81,9 +81,11 @@ def confirm(request: HttpRequest, device: TOTPDevice, token: str) -> list[str]:
     """Take the device into use where `token` proves it, ending all other sessions; returns recovery codes, or []."""
     person: Any = request.user
     with transaction.atomic():
-        held = TOTPDevice.objects.select_for_update().get(pk=device.pk)
+        held = TOTPDevice.objects.select_for_update().filter(pk=device.pk, confirmed=False).first()
+        if held is None or has_factor(person):  # Another browser was quicker.
+            return []
         held.throttle_reset(commit=False)  # Whoever is here sees the key: there is nothing to guess.
-        if held.confirmed or not (token.isdigit() and held.verify_token(token)):
+        if not (token.isdigit() and held.verify_token(token)):
             return []
         held.confirmed = True
         held.save()

@@ -1,6 +1,5 @@
 """People from a file: read, checked row by row, looked at by staff, then saved slice by slice (accounts/batches.py)."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import tablib
@@ -12,8 +11,8 @@ from accounts import lifecycle, policy
 from accounts.models import Batch, PersonEvent, User
 from accounts.resources import COLUMNS, NotYours, PersonResource
 from accounts.unticking import unticking
-from emails.cause import caused_by, suppress_emails
-from emails.models import State
+from emails.cause import caused_by
+from emails.models import EmailKindSwitch, State
 from emails.recording import recorded_by
 
 IMPORT = "import"
@@ -65,20 +64,18 @@ def take(batch: Batch) -> None:
 
 def bring_in(batch: Batch, rows: list[dict[str, str]], actor: Any, *, checking: bool) -> None:
     """Save the rows; while checking, only to see what becomes of them and which emails that leads to."""
-    resource = PersonResource(actor)
+    invite = batch.options.get("invite", False) and actor.has_perm(policy.NEEDS["invite"])
+    resource = PersonResource(actor, invite=invite and "invitation" in EmailKindSwitch.enabled_keys())
     names = [name for name in rows[0] if name in COLUMNS]
     table = tablib.Dataset(*[[row.get(name, "") for name in names] for row in rows], headers=names)
-    invite = batch.options.get("invite", False) and actor.has_perm(policy.NEEDS["invite"])
     with (
         caused_by(batch.cause, actor) as cause,
         unticking(batch.options.get("unticked", [])),
-        suppress_emails(lifecycle.INVITED_INSTEAD, kinds=["welcome"]) if invite else nullcontext(),
         transaction.atomic(),
     ):
         result = resource.import_data(table, use_transactions=False)
-        for person in resource.created if invite else ():
-            if person.is_active:
-                lifecycle.invite(person)
+        for person in resource.invited:
+            lifecycle.invite(person)
         if checking:
             mails = batch.options.setdefault("mails", {})
             for told in recorded_by(cause):

@@ -83,7 +83,9 @@ def anonymise(person: User, reason: str) -> None:
     No email tells of it: nothing is kept to write to. Raises LastSuperuser.
     """
     nobody, address, names = f"anonymised-{person.pk}", person.email, {person.username, person.email} - {""}
+    known_as = {str(person), person.label}
     with transaction.atomic():
+        Batch.forget(person.pk, names, nobody)
         AccessAttempt.objects.filter(username=person.username).delete()
         factors.remove(person)
         with suppress_emails(ANONYMISED):
@@ -97,9 +99,8 @@ def anonymise(person: User, reason: str) -> None:
             person.invited_at, person.anonymised_at = None, timezone.now()
             person.save(update_fields=["invited_at", "anonymised_at"])
         person.end_sessions()
-        redact(person.pk, nobody, address)
+        redact(person.pk, nobody, address, known_as)
         PersonEvent.objects.filter(person=person).update(person_label=nobody, detail={})
-        Batch.forget(person.pk, names, nobody)
         PersonEvent.objects.filter(actor=person).update(actor_label=nobody)
         people = ContentType.objects.get_for_model(User)
         LogEntry.objects.filter(content_type=people, object_id=str(person.pk)).update(object_repr=nobody)

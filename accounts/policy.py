@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.models import PersonEvent, User
+from emails.models import LegalHold
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ NEEDS = {
 # What nobody does to themselves, so that a superuser who acts is always left. One's own second factor is taken away
 # where it is proved first: /accounts/second-factor/setup/.
 NOT_ONESELF = ("disable", "delete", "anonymise", "reset_factor")
+HELD_FROM = ("anonymise", "delete")  # What nobody does to who is under a legal hold.
 ACCESS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 # Kept in English in the trail, and translated where it is read.
 LACKS_PERMISSION = gettext_noop("You do not have the permission for this.")
 SUPERUSER = gettext_noop("Only a superuser may do this to a superuser.")
 STRONGER = gettext_noop("This person has permissions that you lack.")
 ONESELF = gettext_noop("Nobody does this to their own account: ask another member of staff.")
+HELD = gettext_noop("What is kept about this person is under a legal hold.")
 GONE = gettext_noop("This person is anonymised, which can't be undone.")
 
 
@@ -76,6 +79,8 @@ def refusal(actor: Any, verb: str, person: User) -> str:
         return STRONGER
     if person.anonymised_at is not None and verb not in {"delete", "export"}:
         return GONE
+    if verb in HELD_FROM and LegalHold.objects.filter(user=person.pk, ended_at=None).exists():
+        return HELD
     return ""
 
 
@@ -86,6 +91,8 @@ def permitted(actor: Any, verb: str, people: QuerySet[User]) -> QuerySet[User]:
     allowed = touchable(actor, people)
     if verb in NOT_ONESELF:
         allowed = allowed.exclude(pk=actor.pk)
+    if verb in HELD_FROM:
+        allowed = allowed.exclude(pk__in=LegalHold.people())
     return allowed if verb in {"delete", "export"} else allowed.filter(anonymised_at=None)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
@@ -15,7 +15,9 @@ from import_export.widgets import BooleanWidget, ManyToManyWidget
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from accounts import policy
+from accounts.lifecycle import INVITED_INSTEAD
 from accounts.models import User
+from emails.cause import suppress_emails
 
 COLUMNS = ("username", "email", "first_name", "last_name", "language", "is_active", "is_staff", "groups")
 FLAGS = ("is_active", "is_staff")
@@ -68,14 +70,14 @@ class PersonResource(ModelResource):  # type: ignore[misc]
         skip_unchanged = report_skipped = store_instance = skip_html_diff = True
         use_transactions = False
 
-    def __init__(self, actor: Any = None) -> None:
+    def __init__(self, actor: Any = None, *, invite: bool = False) -> None:
         super().__init__()
-        self.actor = actor
+        self.actor, self.invite = actor, invite
         grantable = policy.grantable_groups(actor) if actor is not None else Group.objects.all()
         self.fields["groups"] = Field(attribute="groups", column_name="groups", widget=GroupsWidget(grantable))
         for name in FLAGS:
             self.fields[name].widget = FlagWidget()
-        self.created: list[User] = []
+        self.invited: list[User] = []  # To whom an invitation is to be sent, in place of the welcome.
         self.refused: list[tuple[User, str]] = []  # What the policy forbids, in English.
         self.groups: tuple[list[str], list[str]] | None = None  # Of the row at hand: the names before and after.
 
@@ -99,6 +101,9 @@ class PersonResource(ModelResource):  # type: ignore[misc]
         with transaction.atomic():
             result = super().import_row(row, instance_loader, **kwargs)
             result.groups = self.groups
+            for failed in result.errors:
+                if isinstance(failed.error, OperationalError | InterfaceError):
+                    raise failed.error  # A deadlock, or no database: the slice is taken once more.
             if result.errors or result.validation_error:
                 transaction.set_rollback(True)
         return result
@@ -138,9 +143,12 @@ class PersonResource(ModelResource):  # type: ignore[misc]
             self.groups = None if before == after else (before, after)
 
     def do_instance_save(self, instance: User, is_create: bool) -> None:
-        super().do_instance_save(instance, is_create)
-        if is_create:
-            self.created.append(instance)
+        if not (is_create and self.invite and instance.is_active):
+            super().do_instance_save(instance, is_create)
+            return
+        with suppress_emails(INVITED_INSTEAD, kinds=["welcome"]):
+            super().do_instance_save(instance, is_create)
+        self.invited.append(instance)
 
     def export_field(self, field: Any, instance: User, **kwargs: Any) -> str:
         value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", str(super().export_field(field, instance, **kwargs)))

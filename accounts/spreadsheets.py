@@ -33,7 +33,12 @@ def read(name: str, content: bytes) -> list[dict[str, str]]:
     headers = headers_of(table[0] if table else [])
     if len(table) > ROWS + 1:
         raise Unreadable(_("The file has more than %d rows: cut it into several.") % ROWS)
-    rows = [{**dict(zip(headers, cells, strict=False)), "#": str(number)} for number, cells in enumerate(table[1:], 2)]
+    rows = []
+    for number, cells in enumerate(table[1:], 2):
+        if any(cells[len(headers) :]):
+            raise Unreadable(_("Row %d has more cells than the first row names columns.") % number)
+        filled = cells[: len(headers)] + [""] * (len(headers) - len(cells))  # Spreadsheets leave out the last ones.
+        rows.append({**dict(zip(headers, filled, strict=True)), "#": str(number)})
     rows = [row for row in rows if any(value for name, value in row.items() if name != "#")]
     if not rows:
         raise Unreadable(_("There is nobody in the file: below the first row, each row is a person."))
@@ -89,10 +94,7 @@ def from_xlsx(content: bytes) -> Iterator[list[str]]:
 
 def cleaned(rows: Iterable[Iterable[Any]]) -> Iterator[list[str]]:
     for row in rows:
-        cells = [as_text(cell) for cell in islice(row, WIDTH)]
-        if any(cells[len(COLUMNS) :]):
-            raise Unreadable(_("There are cells beside the columns of people: leave them out."))
-        yield cells
+        yield [as_text(cell) for cell in islice(row, WIDTH)]
 
 
 def as_text(cell: Any) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
-LINK = re.compile(r"(/accounts/(?:reset|invitation)/[\w=-]+/)(?!set-password)[\w-]{3,}")
+LINK = re.compile(r"(/accounts/(?:reset|invitation)/[^/\s]+/)(?!set-password)[\w-]{3,}")
+TOKEN = re.compile(r"\b[0-9a-z]{6,8}-[0-9a-f]{32}\b")  # Wherever it stands: in a frame's variables, behind a blank.
 
 
 def masked(text: str) -> str:
-    return LINK.sub(r"\1•••", text)
+    return TOKEN.sub("•••", LINK.sub(r"\1•••", text))
 
 
 class MaskingFilter(logging.Filter):
@@ -20,7 +21,7 @@ class MaskingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = masked(str(record.msg))
         if isinstance(record.args, tuple):
-            record.args = tuple(masked(str(one)) if LINK.search(str(one)) else one for one in record.args)
+            record.args = tuple(masked(str(one)) if masked(str(one)) != str(one) else one for one in record.args)
         return True
 
 

@@ -204,6 +204,8 @@ EMAILS: dict[str, Any] = {
     "MAX_AGE": timedelta(hours=env.integer("EMAIL_MAX_AGE_HOURS", default=24, most=24 * 365)),
     # A whole call, whose time-out is per read: a little longer than the provider may be silent.
     "DEADLINE": EMAIL_TIMEOUT_SECONDS + 3.0,
+    "BODY_RETENTION": timedelta(days=env.integer("EMAIL_BODY_RETENTION_DAYS", default=90, most=36_500)),
+    "LOG_RETENTION": timedelta(days=env.integer("EMAIL_LOG_RETENTION_DAYS", default=400, most=36_500)),
     "LEASE": timedelta(seconds=env.integer("EMAIL_LEASE_SECONDS", default=60, least=5, most=3600)),
 }
 # Every message of Django's own mail API is recorded first; emails/delivery.py alone talks to the provider.

@@ -77,8 +77,8 @@ def record_once_more(old: EmailLog, actor: Any, reason: str) -> EmailLog:
 
 def renew(old: EmailLog, kind: EmailKind, actor: Any, reason: str) -> EmailLog:
     """What held a secret is written anew, with another secret, to the address that the person has now."""
-    if old.resends.exists():
-        raise NotNow(_("It has been sent again already."))
+    if old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
+        raise NotNow(_("It has been sent again already, or is on its way."))
     new: EmailLog | None = kind.renew(old, actor) if kind.renew else None
     if new is None:
         raise NotNow(_("The person is gone or disabled, or needs it no more."))

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import batches, links, policy
-from accounts.actions import ACTIONS, Action
+from accounts.actions import ACTIONS, Action, carry_out
 from accounts.admin.guarding import refusal
 from accounts.forecast import Forecast, forecast
 from accounts.models import Batch, User
@@ -144,8 +144,13 @@ class ActingMixin(admin.ModelAdmin[User]):
         with unticking(unticked):
             for person in people:
                 try:
-                    action.run(person, reason)
-                    self.log_change(request, person, f"{action.label}. {reason}".strip()) if person.pk else None
+                    why = carry_out(action, request.user, person, reason)
+                    if why:
+                        policy.deny(request.user, action.verb, person, why)
+                        messages.error(request, f"{person}: {_(why)}")
+                        continue
+                    if User.objects.filter(pk=person.pk).exists():
+                        self.log_change(request, person, f"{action.label}. {reason}".strip())
                     done += 1
                 except ValidationError as error:
                     messages.error(request, f"{person}: {error.messages[0]}")

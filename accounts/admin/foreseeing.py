@@ -103,8 +103,12 @@ class ForeseeingMixin:
         view = super().delete_view  # type: ignore[misc]
         try:
             with unticking(unticked(request, ON_DELETION)):
-                response: HttpResponse = view(request, object_id, context)
-            return response
+                if request.method != "POST":
+                    shown: HttpResponse = view(request, object_id, context)
+                    return shown
+                act = lambda: view(request, object_id, context)  # noqa: E731
+                response: HttpResponse = self.holding(request, person, act, "delete")  # type: ignore[attr-defined]
+                return response
         except LastSuperuser as error:
             messages.error(request, error.messages[0])
             again: HttpResponse = view(as_read(request), object_id, context)

@@ -28,6 +28,10 @@ class PersonGroupAdmin(AnnouncingMixin, GroupAdmin):
     change_form_template = "admin/accounts/group/change_form.html"
     actions = None  # One by one, where it is said whom it is told to.
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Group | None:
+        """By a plain number alone, as with people (accounts/admin/guarding.py)."""
+        return super().get_object(request, object_id, from_field) if str(object_id).isdecimal() else None
+
     def may_touch(self, request: HttpRequest, group: Group | None) -> bool:
         return group is None or policy.editable_groups(request.user).filter(pk=group.pk).exists()
 

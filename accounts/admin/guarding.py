@@ -27,6 +27,13 @@ def refusal(request: HttpRequest, verb: str, person: User) -> str:
 class GuardingMixin:
     """For the admin of people."""
 
+    def get_object(self, request: HttpRequest, object_id: Any, from_field: str | None = None) -> User | None:
+        """By a plain number alone: what Django too takes for one (_2B5 is +5) would be somebody there, nobody here."""
+        if not str(object_id).isdecimal():
+            return None
+        found: User | None = super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        return found
+
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         may = super().has_change_permission(request, obj)  # type: ignore[misc]
         return may and (obj is None or not refusal(request, "change", obj))
@@ -61,7 +68,9 @@ class GuardingMixin:
             messages.error(request, error.messages[0])
             return view(as_read(request), object_id, *args, **kwargs)
 
-    def holding(self, request: HttpRequest, person: User | None, act: Callable[[], HttpResponse]) -> HttpResponse:
+    def holding(
+        self, request: HttpRequest, person: User | None, act: Callable[[], HttpResponse], verb: str = "change"
+    ) -> HttpResponse:
         """Do what changes the person with the row held, and by the policy as it stands then.
 
         Otherwise a form that hashes a password, while a superuser changes the same person, would write back what it
@@ -71,10 +80,10 @@ class GuardingMixin:
             return act()
         with transaction.atomic():
             held = User.objects.select_for_update(no_key=True).filter(pk=person.pk).first()
-            why = policy.refusal(request.user, "change", held) if held is not None else ""
+            why = policy.refusal(request.user, verb, held) if held is not None else ""
             if not why:
                 return act()
-        policy.deny(request.user, "change", person, why)
+        policy.deny(request.user, verb, person, why)
         raise PermissionDenied(_(why))
 
     def refuse(self, request: HttpRequest, verb: str, person: User) -> None:

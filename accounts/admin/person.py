@@ -221,6 +221,7 @@ def note_change(request: HttpRequest, person: User, form: Any) -> None:
 def moment_of(text: str) -> datetime | None:
     """The time that the address of an older page names."""
     try:
-        return parse_datetime(text)
+        found = parse_datetime(text)
     except ValueError:
         return None
+    return found if found is not None and found.tzinfo is not None else None

@@ -89,24 +89,34 @@ class Batch(models.Model):
         return self.slices.get(position=self.done).items if self.done < self.total else []
 
     @classmethod
+    def hold_imports(cls) -> list["Batch"]:
+        """Imports that are not over, held until the transaction ends; to be called before people are held."""
+        going = [cls.State.CHECKING, cls.State.READY, cls.State.RUNNING]
+        return list(cls.objects.select_for_update().filter(what="import", state__in=going).order_by("pk"))
+
+    @classmethod
     def forget(cls, pk: Any, names: set[str], label: str) -> None:
         """A person is anonymised: `label` stands for them, and what holds one of `names` is not carried out."""
         cls.objects.filter(actor=pk).update(actor_label=label)
-        going = [cls.State.CHECKING, cls.State.READY, cls.State.RUNNING]
-        for part in BatchSlice.objects.filter(batch__state__in=going, batch__what="import").select_related("batch"):
-            if any(isinstance(row, dict) and names & set(row.values()) for row in part.items):
-                part.items = [
-                    row if not names & set(row.values()) else {"#": row["#"], "!": label} for row in part.items
-                ]
-                part.save(update_fields=["items"])
-                for kind in ("new", "changed"):
-                    part.batch.options.pop(kind, None)
-                part.batch.save(update_fields=["options"])
+        names = {name.casefold() for name in names}
+        for batch in cls.hold_imports():
+            touched = False
+            for part in batch.slices.all():
+                kept = [{"#": row["#"], "!": label} if mentions(row, names) else row for row in part.items]
+                if kept != part.items:
+                    touched = bool(BatchSlice.objects.filter(pk=part.pk).update(items=kept)) or touched
+            if touched:
+                options = {name: value for name, value in batch.options.items() if name not in {"new", "changed"}}
+                cls.objects.filter(pk=batch.pk).update(options=options)
 
     def finish(self, state: str) -> None:
         """Nothing more is done; what it was done to is not kept."""
         self.state, self.finished_at = state, timezone.now()
         self.slices.all().delete()
+
+
+def mentions(row: dict[str, str], names: set[str]) -> bool:
+    return any(value.casefold() in names for value in row.values())
 
 
 class BatchSlice(models.Model):

@@ -48,6 +48,8 @@ class PersonQuerySet(models.QuerySet["User"]):
     def update(self, **values: Any) -> int:
         if values.keys() & LINKED:
             values = {"invited_at": None, **values, "link_epoch": models.F("link_epoch") + 1}
+        if "is_active" in values:
+            values = {"session_epoch": models.F("session_epoch") + 1, **values}
         with keeping_a_superuser():
             return super().update(**values)
 
@@ -183,6 +185,7 @@ class User(AbstractUser):
 
     # The values that a save under way leads to, from pre_save to post_save. (accounts/changes.py)
     becoming: dict[str, Any] | None = None
+    changing: frozenset[str] = frozenset()  # What this save itself changes.
 
     # A login may replace the password's hash by a stronger one of the same password: not a change to tell anybody.
     rehashing = False

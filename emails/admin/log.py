@@ -23,7 +23,7 @@ from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, Windo
 from emails.admin.page import STUCK, page
 from emails.admin.paging import MOST, CappedPaginator
 from emails.admin.searching import HELP, parse
-from emails.models import EmailLog, Lane
+from emails.models import EmailLog, Lane, Tombstone
 from emails.rows import counted
 
 
@@ -131,6 +131,10 @@ class EmailLogAdmin(ControlMixin):
             raise Http404
         return email
 
+    def is_forgotten(self, pk: int) -> bool:
+        """Whether the message was purged, as far as one can know of what is not there."""
+        return not EmailLog.objects.filter(pk=pk).exists() and Tombstone.covers(pk)
+
     @method_decorator([require_safe, never_cache])
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -138,6 +142,9 @@ class EmailLogAdmin(ControlMixin):
         """The message to be read, in place of a form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if object_id.isdecimal() and len(object_id) < 19 and self.is_forgotten(int(object_id)):
+            context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Forgotten")}
+            return TemplateResponse(request, "admin/emails/emaillog/forgotten.html", context, status=410)
         email = self.found(object_id)
         bodies = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
         if bodies:

@@ -65,6 +65,7 @@ def page(email: EmailLog, *, bodies: bool) -> dict[str, Any]:
         "attachments": list(email.attachments.defer("content")),
         "bodies": bodies,
         "headers": headers(email) if bodies else [],
+        "purged": email.purged_at and absolute(email.purged_at),
         "resends": list(email.resends.only("pk")),
     }
 

@@ -7,6 +7,7 @@ from emails.models.log import NEEDS_ATTENTION, EmailLog
 from emails.models.pause import Pause
 from emails.models.permit import Permit
 from emails.models.recipient import Delivery, EmailRecipient
+from emails.models.retention import LegalHold, Tombstone
 from emails.models.state import State
 from emails.models.suppression import Suppression
 from emails.models.switch import EmailKindSwitch
@@ -22,9 +23,11 @@ __all__ = [
     "EmailRecipient",
     "Health",
     "Lane",
+    "LegalHold",
     "Pause",
     "Permit",
     "State",
     "Suppression",
+    "Tombstone",
     "Worker",
 ]

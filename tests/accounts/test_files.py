@@ -114,7 +114,7 @@ def test_xlsx_and_semicolons_are_read_too(staff: Client) -> None:
         ("username,password\nmei,secret", "People have no column “password”"),
         ("username,email,email\nmei,a@example.com,a@example.com", "Two columns have the same name"),
         ("username,email\n", "nobody in the file"),
-        ("username,email\nmei,a@example.com,,,,,,,more", "cells beside the columns"),
+        ("username,email\nmei,a@example.com,,,,,,,more", "Row 2 has more cells"),
         ("email\nmei@example.com", "has to name columns"),
         ("", "has to name columns"),
         (b"\xff\xfe\x00", "can&#x27;t be read"),

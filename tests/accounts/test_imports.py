@@ -233,7 +233,7 @@ def test_one_long_text_in_all_cells_is_cut_and_not_copied() -> None:
     ("content", "says"),
     [
         (packed(SHEET % (HEAD + row(1_048_576, b'<c r="A1048576" t="s"><v>0</v></c>'))), "more than 20000 rows"),
-        (packed(SHEET % (HEAD + row(2, b'<c r="J2" t="s"><v>0</v></c>'))), "cells beside the columns"),
+        (packed(SHEET % (HEAD + row(2, b'<c r="J2" t="s"><v>0</v></c>'))), "Row 2 has more cells"),
         (packed(SHEET % (HEAD + b" " * 70_000_000)), "larger than 10 MB"),
         (b"PK\x03\x04 and nothing more", "can’t be read"),
     ],
