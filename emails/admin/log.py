@@ -19,6 +19,7 @@ from emails import reading
 from emails.admin import preview
 from emails.admin.control import ControlMixin, buttons
 from emails.admin.display import badge, moment, provider_label
+from emails.admin.downloads import DownloadsMixin
 from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
 from emails.admin.page import STUCK, page
 from emails.admin.paging import MOST, CappedPaginator
@@ -28,7 +29,7 @@ from emails.rows import counted
 
 
 @admin.register(EmailLog)
-class EmailLogAdmin(ControlMixin):
+class EmailLogAdmin(DownloadsMixin, ControlMixin):
     """The log: to be searched and read. Nobody adds, edits or deletes rows here."""
 
     list_display = ("status_badge", "message", "kind_name", "provider_name", "created")

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from accounts.models import User
 from emails import delivery
 from emails.cause import caused_by
+from emails.seeding import seed
 
 ADMIN = "admin"
 PEOPLE = (
@@ -32,9 +33,25 @@ PEOPLE = (
 class Command(BaseCommand):
     help = "Fills an empty development database with an admin and sample people, through the real flow. Runs once."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--emails", type=int, default=0, metavar="N", help="Add N sample messages of a past year")
+
+    def handle(self, *args: Any, emails: int = 0, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("The demo creates an admin and sample people: it only runs where DEBUG=true.")
+        if emails < 0:
+            raise CommandError("--emails takes a number of messages, such as 10000.")
+        self.admin_and_people()
+        if emails:
+            seed(emails, lambda done: self.progress(done, emails))
+            self.stdout.write(f"{emails} sample messages of the past year were added to the log.")
+
+    def progress(self, done: int, count: int) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\r{done:,} of {count:,}", ending="" if done < count else "\n")
+            self.stdout.flush()
+
+    def admin_and_people(self) -> None:
         if User.objects.exists():
             self.stdout.write(
                 "There are people here already. Forgot a password? .venv/bin/python manage.py changepassword USERNAME"
