@@ -1,6 +1,5 @@
 """People as rows of a file, in and out (django-import-export). A password is no column, either way."""
 
-import re
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -18,14 +17,11 @@ from accounts import policy
 from accounts.lifecycle import INVITED_INSTEAD
 from accounts.models import User
 from emails.cause import suppress_emails
+from emails.exporting import escaped, unescaped
 
 COLUMNS = ("username", "email", "first_name", "last_name", "language", "is_active", "is_staff", "groups")
 FLAGS = ("is_active", "is_staff")
 SEPARATOR, NONE = "|", "-"  # Of groups; NONE takes all of them, which an empty cell does not.
-# What a spreadsheet would take for a formula (OWASP, "CSV Injection"), full-width signs included; also behind what it
-# may take for the end of a cell. An apostrophe before it makes it text, and is taken away again by an import.
-FORMULA = re.compile(r"(^|[;,|\t\r\n])([ \u00a0\"']*)([=+\-@\t\r\n＝＋－＠])")
-ESCAPED = re.compile(r"(^|[;,|\t\r\n])([ \u00a0\"']*)'([=+\-@\t\r\n＝＋－＠])")
 YES = {"1", "true", "yes", "y", "on", "x", "wahr", "ja", "j"}
 NO = {"0", "false", "no", "n", "off", "falsch", "nein"}
 
@@ -88,7 +84,7 @@ class PersonResource(ModelResource):  # type: ignore[misc]
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         for name, value in list(row.items()):
-            row[name] = ESCAPED.sub(r"\1\2\3", "" if value is None else str(value).strip())
+            row[name] = unescaped("" if value is None else str(value).strip())
         for name in (*FLAGS, "language", "groups"):
             if not row.get(name, "-"):
                 row.pop(name)
@@ -152,4 +148,4 @@ class PersonResource(ModelResource):  # type: ignore[misc]
 
     def export_field(self, field: Any, instance: User, **kwargs: Any) -> str:
         value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", str(super().export_field(field, instance, **kwargs)))
-        return FORMULA.sub(r"\1\2'\3", value)
+        return escaped(value)

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emails import reading
-from emails.admin import preview
+from emails.admin import bulk, preview
 from emails.admin.control import ControlMixin, buttons
 from emails.admin.display import badge, moment, provider_label
 from emails.admin.downloads import DownloadsMixin
@@ -42,7 +42,12 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin):
     show_facets = admin.ShowFacets.NEVER  # Counting every filter reads the whole table.
     search_fields = ("subject",)
     search_help_text = HELP
-    actions = None
+    actions = bulk.ACTIONS
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """What this person may do; never Django's own deletion."""
+        where = {} if action_location is None else {"action_location": action_location}  # Since Django 6.1.
+        return bulk.offered(request, super().get_actions(request, **where))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
         return super().get_queryset(request).without_bodies().prefetch_related("recipients")  # type: ignore[attr-defined, no-any-return]

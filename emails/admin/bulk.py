@@ -1,0 +1,150 @@
+"""What is done to many messages: a page counts first what will happen and what is passed over, and POST does it."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from emails import control, exporting
+from emails.admin.control import may
+from emails.models import EmailLog
+from emails.payload import storable
+
+AT_ONCE = 500  # Messages; each is a transaction of its own, and the page waits for all of them.
+TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its name in the list, and what it means.
+    "send_again": (
+        gettext_lazy("Send again what has failed"),
+        gettext_lazy("A new email with the same content, linked to the old one; what held a link gets a new one."),
+    ),
+    "hurry": (
+        gettext_lazy("Try now what waits for another attempt"),
+        gettext_lazy("The next attempt is made at once."),
+    ),
+    "cancel": (gettext_lazy("Cancel what has not left"), gettext_lazy("It will not be sent.")),
+    "believe": (
+        gettext_lazy("Settle doubts: it arrived"),
+        gettext_lazy("You know that the people have got it. It counts as sent from then on."),
+    ),
+}
+
+
+def fitting(request: HttpRequest, verb: str, chosen: list[EmailLog]) -> tuple[list[EmailLog], list[tuple[str, int]]]:
+    """Those to which it can be done, and why not to the others, with how many of them."""
+    done, passed = [], Counter[str]()
+    for email in chosen:
+        if not may(request, email, verb):
+            passed[_("You may not do this.")] += 1
+        elif verb not in control.verbs(email):
+            passed[_("Its status is “%s”.") % email.status_label] += 1
+        else:
+            done.append(email)
+    return done, passed.most_common()
+
+
+def to_many(verb: str) -> Callable[..., HttpResponse]:
+    def act(admin: Any, request: HttpRequest, queryset: QuerySet[EmailLog]) -> HttpResponse:
+        label, meaning = TO_MANY[verb]
+        chosen = list(queryset.order_by("pk")[: AT_ONCE + 1])
+        some, passed = fitting(request, verb, chosen[:AT_ONCE])
+        reason = storable(request.POST.get("reason", "").strip()[:500])
+        confirmed = "confirm" in request.POST
+        if confirmed and some and (reason or verb == "hurry"):
+            carry_out(admin, request, verb, some, reason)
+            return redirect(request.get_full_path())
+        context = {
+            **admin.admin_site.each_context(request),
+            "opts": admin.opts,
+            "title": label,
+            "meaning": meaning,
+            "count": len(some),
+            "some": some[:20],
+            "more": len(some) - 20,
+            "passed": passed,
+            "too_many": AT_ONCE if len(chosen) > AT_ONCE else 0,
+            "needs_reason": verb != "hurry",
+            "reason_missing": confirmed and bool(some),
+            "action": verb,
+            "selected": request.POST.getlist("_selected_action"),
+            "across": request.POST.get("select_across", "0"),
+            "back": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/emails/emaillog/bulk.html", context)
+
+    act.__name__ = verb
+    decorated: Callable[..., HttpResponse] = admin.action(description=TO_MANY[verb][0])(act)
+    return decorated
+
+
+def carry_out(admin: Any, request: HttpRequest, verb: str, some: list[EmailLog], reason: str) -> None:
+    """One by one: what another member of staff, or a worker, was quicker with is passed over."""
+    done, late = 0, Counter[str]()
+    for email in some:
+        try:
+            arguments = (email, request.user) if verb == "hurry" else (email, request.user, reason)
+            getattr(control, verb)(*arguments)
+            done += 1
+        except control.NotNow as error:
+            late[str(error)] += 1
+    admin.message_user(request, ngettext("Done for %d email.", "Done for %d emails.", done) % done)
+    for why, number in late.most_common(5):
+        admin.message_user(request, f"{number} × {why}", messages.WARNING)
+
+
+@admin.action(description=gettext_lazy("Export as CSV"))
+def export(admin: Any, request: HttpRequest, queryset: QuerySet[EmailLog]) -> Any:
+    """Streamed, so that a hundred thousand rows neither wait nor fill the memory; that it was done is kept."""
+    count = queryset.order_by()[: exporting.MOST + 1].count()
+    if "confirm" in request.POST and 0 < count <= exporting.MOST:
+        filters = {name: str(value) for name, value in request.GET.items() if name != "q"}
+        LogEntry.objects.create(
+            user_id=int(request.user.pk or 0),
+            content_type=ContentType.objects.get_for_model(EmailLog),
+            object_repr=_("Exported"),
+            action_flag=CHANGE,
+            change_message=f"{count} {urlencode(filters, doseq=True)[:500]}".strip(),
+        )
+        name = f"emails-{timezone.localdate():%Y-%m-%d}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        content = exporting.lines(queryset.order_by("-pk"))
+        return StreamingHttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
+    context = {
+        **admin.admin_site.each_context(request),
+        "opts": admin.opts,
+        "title": _("Export as CSV"),
+        "count": count,
+        "too_many": exporting.MOST if count > exporting.MOST else 0,
+        "action": "export",
+        "selected": request.POST.getlist("_selected_action"),
+        "across": request.POST.get("select_across", "0"),
+        "back": request.get_full_path(),
+    }
+    return TemplateResponse(request, "admin/emails/emaillog/bulk.html", context)
+
+
+ACTIONS = (*(to_many(verb) for verb in TO_MANY), export)
+NEEDS = {
+    "send_again": ("resend_emaillog", "control_delivery"),
+    **dict.fromkeys(("hurry", "cancel", "believe"), ("control_delivery",)),
+    "export": ("export_emaillog",),
+}
+
+
+def offered(request: HttpRequest, known: dict[str, Any]) -> dict[str, Any]:
+    """Those of the actions that this person may do to anything."""
+    user: Any = request.user
+    return {
+        name: action
+        for name, action in known.items()
+        if any(user.has_perm(f"emails.{codename}") for codename in NEEDS.get(name, ()))
+    }
