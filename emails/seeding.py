@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from emails.kinds import KINDS
-from emails.models import EmailLog, EmailRecipient, State
+from emails.models import DayCount, EmailLog, EmailRecipient, State
 
 BATCH = 5_000
 DAYS = 365
@@ -73,4 +73,5 @@ def seed(count: int, progress: Callable[[int], None] = lambda done: None, chance
             EmailRecipient.objects.bulk_create(recipients)
         done += size
         progress(done)
+    DayCount.objects.all().delete()  # The days it has filled are counted anew.
     return done

@@ -1,5 +1,6 @@
 
 import django.db.models.deletion
+import django.db.models.functions.datetime
 import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
@@ -13,6 +14,19 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name='DayCount',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField()),
+                ('status', models.CharField(max_length=10)),
+                ('count', models.PositiveIntegerField()),
+                ('counted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
         migrations.CreateModel(
             name='LegalHold',
             fields=[
@@ -62,6 +76,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='emaillog',
             index=models.Index(condition=models.Q(('purged_at__isnull', True)), fields=['id'], name='emails_log_bodied'),
+        ),
+        migrations.AddConstraint(
+            model_name='daycount',
+            constraint=models.UniqueConstraint(fields=('day', 'status'), name='emails_daycount_one'),
         ),
         migrations.AddField(
             model_name='legalhold',

@@ -1,6 +1,7 @@
 """The log's tables: one EmailLog a message, with its recipients, attachments and timeline; and what lets it leave."""
 
 from emails.models.attachment import EmailAttachment
+from emails.models.daycount import DayCount
 from emails.models.event import EmailEvent
 from emails.models.lane import Health, Lane
 from emails.models.log import NEEDS_ATTENTION, EmailLog
@@ -15,6 +16,7 @@ from emails.models.worker import Worker
 
 __all__ = [
     "NEEDS_ATTENTION",
+    "DayCount",
     "Delivery",
     "EmailAttachment",
     "EmailEvent",

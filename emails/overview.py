@@ -1,0 +1,114 @@
+"""What the front page tells of all mail: cheap however long the log is, and a minute old at most."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Case, CharField, Count, F, When
+from django.utils import timezone
+
+from emails.models import DayCount, EmailLog, State
+from emails.models.daycount import bounds
+
+KEY, SECONDS = "emails.overview", 60
+DAYS = 30
+AGAIN = 7  # Days back for which reports may still come, so that they are counted anew each day.
+DELIVERED = ("delivered",)
+LOST = ("bounced", "rejected", "complained", "failed", "expired", "in_doubt")
+OUT = ("sent", "deferred", *DELIVERED, "bounced", "rejected", "complained")  # It has left, whatever came of it.
+BOUNCED = ("bounced", "rejected")
+MOST_BOUNCES, AT_LEAST = 0.05, 200  # Above this share of so many, providers begin to refuse a sender.
+
+
+@dataclass(frozen=True)
+class Day:
+    day: date
+    delivered: int
+    other: int  # Sent without a report, or on its way.
+    lost: int
+
+    @property
+    def total(self) -> int:
+        return self.delivered + self.other + self.lost
+
+
+@dataclass(frozen=True)
+class Overview:
+    sent: int  # In 24 hours, as all of these.
+    delivered: int | None  # Percent of what has left; None where nothing has.
+    lost: int
+    waiting: int
+    oldest: int  # Seconds that what is due has waited.
+    bouncing: bool
+    days: list[Day]
+
+    @property
+    def most(self) -> int:
+        return max([day.total for day in self.days] or [0])
+
+
+def overview() -> Overview:
+    """The one of this minute."""
+    found: Overview | None = cache.get(KEY)
+    if found is None:
+        found = look()
+        cache.set(KEY, found, SECONDS)
+    return found
+
+
+def look() -> Overview:
+    now = timezone.now()
+    lately = counts(now - timedelta(hours=24), now)
+    left, bounced = total(lately, OUT), total(lately, BOUNCED)
+    return Overview(
+        sent=left,
+        delivered=round(100 * total(lately, DELIVERED) / left) if left else None,
+        lost=total(lately, LOST),
+        waiting=EmailLog.objects.order_by().unsettled()[:100_001].count(),
+        oldest=EmailLog.objects.waiting_seconds(),
+        bouncing=left >= AT_LEAST and bounced > MOST_BOUNCES * left,
+        days=[day_of(day, found) for day, found in month(now).items()],
+    )
+
+
+def day_of(day: date, found: dict[str, int]) -> Day:
+    lost, delivered = total(found, LOST), total(found, DELIVERED)
+    never = total(found, (State.SKIPPED, State.SUPPRESSED, State.CANCELLED))  # Not meant to leave, or not any more.
+    return Day(day, delivered, sum(found.values()) - lost - delivered - never, lost)
+
+
+def month(now: datetime) -> dict[date, dict[str, int]]:
+    """The last 30 days, oldest first: finished ones as they were counted, and today's."""
+    today = timezone.localdate(now, timezone.get_default_timezone())
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, 0, -1)]
+    known = DayCount.of(days)
+    for day in days:
+        if day not in known:
+            known[day] = roll_up(day)
+    return {day: known[day] for day in days} | {today: counts(bounds(today)[0], now)}
+
+
+def roll_up(day: date) -> dict[str, int]:
+    found = counts(*bounds(day))
+    DayCount.roll_up(day, found)
+    return found
+
+
+def roll_up_lately() -> None:
+    """Daily: what the last days have come to since."""
+    today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
+    for back in range(1, AGAIN + 1):
+        roll_up(today - timedelta(days=back))
+
+
+def counts(begin: datetime, end: datetime) -> dict[str, int]:
+    """Messages written from `begin` to before `end`, by status."""
+    status = Case(When(delivery="", then=F("state")), default=F("delivery"), output_field=CharField())
+    rows = EmailLog.objects.filter(created_at__gte=begin, created_at__lt=end).order_by().annotate(now=status)
+    found: Any = rows.values_list("now").annotate(number=Count("pk"))
+    return dict(found)
+
+
+def total(found: dict[str, int], statuses: Any) -> int:
+    return sum(found.get(str(status), 0) for status in statuses)
