@@ -19,7 +19,7 @@ POSTGRES = os.environ.get("BENCH_DATABASE_URL", "postgres://postgres@127.0.0.1:5
 
 def measure(database: str) -> None:
     environment = {**os.environ, "TEST_DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    for name in ("admin_save", "recording", "drain", "backlog", "ingest", "people"):
+    for name in ("admin_save", "recording", "drain", "backlog", "ingest", "people", "log"):
         command = [sys.executable, "-m", f"tests.benchmarks.{name}", *sys.argv[1:]]
         subprocess.run(command, env=environment, cwd=ROOT, check=True)
 

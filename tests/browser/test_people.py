@@ -168,9 +168,21 @@ PAGES = {
     "person": "/admin/accounts/user/2/change/",
     "oneself": "/admin/accounts/user/1/change/",
     "deletion": "/admin/accounts/user/2/delete/",
+    "timeline": "/admin/accounts/user/2/history/",
+    "disable": "/admin/accounts/user/2/act/disable/",
+    "anonymise": "/admin/accounts/user/2/act/anonymise/",
+    "set a password": "/admin/accounts/user/3/password/",
     "import": "/admin/accounts/user/import/",
+    "imports": "/admin/accounts/user/batches/",
     "events": "/admin/accounts/personevent/",
-    "groups": "/admin/auth/group/1/change/",
+    "group": "/admin/auth/group/1/change/",
+    "deletion of a group": "/admin/auth/group/1/delete/",
+    "front": "/admin/",
+    "log": "/admin/emails/emaillog/",
+    "log, found": "/admin/emails/emaillog/?q=kind:welcome+-to:ada",
+    "log, odd": "/admin/emails/emaillog/?q=from:ada+status:lost",
+    "message": "/admin/emails/emaillog/1/change/",
+    "legal holds": "/admin/emails/legalhold/",
     "account": "/accounts/",
     "password": "/accounts/password_change/",
     "forgotten": "/accounts/password_reset/",
@@ -184,6 +196,13 @@ def test_every_page_is_fit_for_everybody(console_site: RunningSite, browser: Bro
     console_site.sign_in(staff.page)
     for path in PAGES.values():
         staff.go(console_site.url + path)
+    for action in ("send_again", "export"):  # The pages that ask before many are done.
+        page = staff.go(f"{console_site.url}/admin/emails/emaillog/")
+        page.locator("[name=_selected_action]").first.check()
+        page.select_option("[name=action]", action)
+        with page.expect_navigation():
+            page.locator("[name=index]").first.click()
+        staff.see()
     assert staff.errors == []
     staff.page.context.close()
 
