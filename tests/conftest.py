@@ -8,6 +8,7 @@ import pytest
 from django.contrib.contenttypes.management import create_contenttypes
 from django.core.management.commands import flush
 from django.db.models.signals import post_migrate
+from django.utils import translation
 
 from accounts.models import User
 from emails import tasks
@@ -34,6 +35,13 @@ def quick_flush(django_db_setup: None) -> Iterator[None]:
         post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
         post_migrate.disconnect(create_contenttypes)
         yield
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """A request leaves its language active in the thread, as a worker's thread does until the next request."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
