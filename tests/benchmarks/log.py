@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import django
 
-if os.environ["TEST_DATABASE_URL"].startswith("sqlite"):
+if os.environ.get("TEST_DATABASE_URL", "").startswith("sqlite"):
     del os.environ["TEST_DATABASE_URL"]  # A site makes a file of its own, a server's database otherwise.
 django.setup()
 
 from emails.models import Delivery, State  # noqa: E402
-from tests.benchmarks.people import SUPERUSER, Browser, percentile  # noqa: E402
+from tests.benchmarks.people import SAMPLES, SUPERUSER, Browser, percentile  # noqa: E402
 from tests.endurance import reports  # noqa: E402
 from tests.site import Site  # noqa: E402
 
@@ -64,10 +64,10 @@ def main() -> None:
                 done += some
             print(f"{count:,} messages made in {time.perf_counter() - began:.0f} s", flush=True)
             paths = pages(site, count)
-            times = {name: [browser.timed(path) for _ in range(21)][1:] for name, path in paths.items()}
+            times = {name: [browser.timed(path) for _ in range(1 + SAMPLES)][1:] for name, path in paths.items()}
             measured.append({name: percentile(values, 95) for name, values in times.items()})
     few, many = measured
-    print(f"the log, p95 of 20, {FEW:,} messages → {MANY:,}:")
+    print(f"the log, p95 of {SAMPLES}, {FEW:,} messages → {MANY:,}:")
     for name in few:
         print(f"  {name:20} {few[name]:6.0f} ms → {many[name]:6.0f} ms ({many[name] / few[name]:.2f}×)")
 
