@@ -19,6 +19,7 @@ from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import batches, factors, lifecycle, links
+from accounts.actions import ACTIONS, carry_out
 from accounts.models import Batch, PersonEvent, RecoveryDevice, User
 from backoffice.masking import MaskingReporter, masking_atoms
 from emails import delivery
@@ -499,3 +500,31 @@ def test_anonymised_is_whatever_was_kept_of_the_person(ada: User, esp: LoopbackE
     assert "zofia" not in kept
     assert "zosia" not in kept
     assert EmailLog.objects.filter(user=None, subject="•••").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_anonymising_and_an_import_of_the_same_person_wait_for_each_other(ada: User) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    zofia = User.objects.create_user("zofia", "zofia@example.com")
+    batch = Batch(what="import", state=Batch.State.RUNNING, actor_id=ada.pk, actor_label="ada", options={})
+    batch.begin([{"username": "zofia", "email": "ZOFIA@example.com", "#": "2", "!": ""}])
+    holds = threading.Event()
+
+    def worker() -> None:  # As a slice does: its batch first, then the people of its rows.
+        with transaction.atomic():
+            Batch.objects.select_for_update().get(pk=batch.pk)
+            holds.set()
+            time.sleep(0.5)
+            User.objects.select_for_update(no_key=True).get(pk=zofia.pk)
+        connections.close_all()
+
+    thread = threading.Thread(target=worker)
+    thread.start()
+    holds.wait(5)
+    assert carry_out(ACTIONS["anonymise"], ada, zofia, "She asked.") == ""
+    thread.join(20)
+    zofia.refresh_from_db()
+    assert zofia.anonymised_at is not None
+    (part,) = batch.slices.all()
+    assert "zofia" not in str(part.items).lower()
