@@ -10,12 +10,14 @@ from django.utils import timezone
 
 from emails.models import DayCount, EmailLog, State
 from emails.models.daycount import bounds
+from emails.models.recipient import DELIVERY_TROUBLE
+from emails.models.state import TROUBLE
 
 KEY, SECONDS = "emails.overview", 60
 DAYS = 30
 AGAIN = 7  # Days back for which reports may still come, so that they are counted anew each day.
 DELIVERED = ("delivered",)
-LOST = ("bounced", "rejected", "complained", "failed", "expired", "in_doubt")
+LOST = {*TROUBLE, *DELIVERY_TROUBLE}  # As the list that the figure leads to: NEEDS_ATTENTION.
 OUT = ("sent", "deferred", *DELIVERED, "bounced", "rejected", "complained")  # It has left, whatever came of it.
 BOUNCED = ("bounced", "rejected")
 MOST_BOUNCES, AT_LEAST = 0.05, 200  # Above this share of so many, providers begin to refuse a sender.
@@ -74,7 +76,7 @@ def look() -> Overview:
 
 def day_of(day: date, found: dict[str, int]) -> Day:
     lost, delivered = total(found, LOST), total(found, DELIVERED)
-    never = total(found, (State.SKIPPED, State.SUPPRESSED, State.CANCELLED))  # Not meant to leave, or not any more.
+    never = total(found, (State.SKIPPED, State.CANCELLED))  # Not meant to leave, or not any more.
     return Day(day, delivered, sum(found.values()) - lost - delivered - never, lost)
 
 

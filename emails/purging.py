@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -46,7 +46,7 @@ def older_than(setting: str, override: str, now: datetime) -> Q:
 
 def purgeable() -> QuerySet[EmailLog]:
     """Ended, and about nobody who is held."""
-    return EmailLog.objects.filter(state__in=ENDED).exclude(user__in=LegalHold.people()).order_by("pk")
+    return EmailLog.objects.filter(state__in=ENDED).exclude(user__in=LegalHold.people()).order_by("created_at")
 
 
 def without_use(now: datetime) -> QuerySet[EmailLog]:
@@ -61,7 +61,7 @@ def outlived(now: datetime) -> QuerySet[EmailLog]:
 
 def purge(seconds: float | None = None, progress: Progress = lambda what, number: None) -> Purged:
     """Do what is due, for `seconds` at most; `progress` is told of each batch."""
-    now, until = timezone.now(), time.monotonic() + (seconds or float("inf"))
+    now, until = timezone.now(), time.monotonic() + (float("inf") if seconds is None else seconds)
     bodies = rows = 0
     for what, step in (("bodies", forget_bodies), ("rows", forget_rows)):
         while number := step(now):
@@ -72,9 +72,14 @@ def purge(seconds: float | None = None, progress: Progress = lambda what, number
     return Purged(bodies, rows, more=False)
 
 
+def held(emails: QuerySet[EmailLog]) -> QuerySet[EmailLog]:
+    """Against other workers, who purge on the same day: what two of them forgot would be counted twice."""
+    return emails.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
+
+
 def forget_bodies(now: datetime) -> int:
     with transaction.atomic():
-        keys = list(without_use(now).values_list("pk", flat=True)[:BATCH])
+        keys = list(held(without_use(now)).values_list("pk", flat=True)[:BATCH])
         EmailAttachment.objects.filter(email__in=keys).delete()
         ended = EmailLog.objects.filter(pk__in=keys, state__in=ENDED)
         ended.update(text="", html="", payload="", sealed="", purged_at=now)
@@ -83,7 +88,9 @@ def forget_bodies(now: datetime) -> int:
 
 def forget_rows(now: datetime) -> int:
     with transaction.atomic():
-        found: list[Any] = list(outlived(now).values_list("pk", "created_at", "kind", "state", "delivery")[:BATCH])
+        found: list[Any] = list(
+            held(outlived(now)).values_list("pk", "created_at", "kind", "state", "delivery")[:BATCH]
+        )
         if not found:
             return 0
         keys = [pk for pk, *_ in found]

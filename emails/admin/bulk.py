@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -55,7 +55,10 @@ def fitting(request: HttpRequest, verb: str, chosen: list[EmailLog]) -> tuple[li
 def to_many(verb: str) -> Callable[..., HttpResponse]:
     def act(admin: Any, request: HttpRequest, queryset: QuerySet[EmailLog]) -> HttpResponse:
         label, meaning = TO_MANY[verb]
-        chosen = list(queryset.order_by("pk")[: AT_ONCE + 1])
+        # With what decides whether it can be done, so that a message costs no query of its own.
+        resends = Prefetch("resends", EmailLog.objects.only("pk", "resend_of"))
+        facts = queryset.defer(None).defer("text", "html").prefetch_related(resends)
+        chosen = list(facts.order_by("pk")[: AT_ONCE + 1])
         some, passed = fitting(request, verb, chosen[:AT_ONCE])
         reason = storable(request.POST.get("reason", "").strip()[:500])
         confirmed = "confirm" in request.POST

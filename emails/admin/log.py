@@ -137,10 +137,6 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin):
             raise Http404
         return email
 
-    def is_forgotten(self, pk: int) -> bool:
-        """Whether the message was purged, as far as one can know of what is not there."""
-        return not EmailLog.objects.filter(pk=pk).exists() and Tombstone.covers(pk)
-
     @method_decorator([require_safe, never_cache])
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -148,10 +144,13 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin):
         """The message to be read, in place of a form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if object_id.isdecimal() and len(object_id) < 19 and self.is_forgotten(int(object_id)):
+        try:
+            email = self.found(object_id)
+        except Http404:
+            if not (object_id.isdecimal() and len(object_id) < 19 and Tombstone.covers(int(object_id))):
+                raise
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Forgotten")}
             return TemplateResponse(request, "admin/emails/emaillog/forgotten.html", context, status=410)
-        email = self.found(object_id)
         bodies = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
         if bodies:
             reading.note(email, request)
@@ -170,9 +169,4 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin):
 
     @method_decorator(require_safe)
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        may_read = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
-        if not (self.has_view_permission(request) and may_read):
-            raise PermissionDenied
-        email = self.found(pk)
-        reading.note(email, request)
-        return preview.framed(email)
+        return preview.framed(self.read(request, pk))

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
@@ -21,7 +21,7 @@ from emails.models.log import has_status
 HELP = gettext_lazy(
     "Words of the subject or of a person’s name, the beginning of an address; a whole address or a message id in <…> "
     "is found fastest. Keys: to: subject: status: kind: id: after: before: (as 2026-11-30). A - before any of them "
-    "excludes. The content is not searched."
+    "excludes. Words are looked for among the newest 200,000, or since the day of after:. The content is not searched."
 )
 TERM = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"|(\S+))', re.IGNORECASE)
 WORDY = 200_000  # Words are looked for among so many messages at most, the newest: no index holds every word.
@@ -35,13 +35,15 @@ class Search:
     conditions: list[Q] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     reads: bool = False
-    dated: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
 
     def apply(self, emails: QuerySet[EmailLog]) -> QuerySet[EmailLog]:
         for condition in self.conditions:
             emails = emails.filter(condition)
-        if self.reads and not self.dated:
-            newest = EmailLog.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        if self.reads and self.since is None:
+            older = EmailLog.objects.filter(created_at__lt=self.until) if self.until else EmailLog.objects.all()
+            newest = older.order_by("-created_at" if self.until else "-pk").values_list("pk", flat=True).first() or 0
             emails = emails.filter(pk__gt=newest - WORDY)
         return emails
 
@@ -147,12 +149,13 @@ def day(search: Search, word: str) -> datetime | None:
 
 def after(search: Search, word: str) -> Q | None:
     began = day(search, word)
-    search.dated = search.dated or began is not None
+    search.since = began or search.since
     return Q(created_at__gte=began) if began else None
 
 
 def before(search: Search, word: str) -> Q | None:
     ended = day(search, word)
+    search.until = ended or search.until
     return Q(created_at__lt=ended) if ended else None
 
 

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='emaillog',
-            index=models.Index(condition=models.Q(('purged_at__isnull', True)), fields=['id'], name='emails_log_bodied'),
+            index=models.Index(condition=models.Q(('purged_at__isnull', True)), fields=['created_at'], name='emails_log_bodied'),
         ),
         migrations.AddConstraint(
             model_name='daycount',

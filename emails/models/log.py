@@ -217,7 +217,7 @@ class EmailLog(models.Model):
             models.Index(fields=["actor"], name="emails_log_actor", condition=models.Q(actor__isnull=False)),
             models.Index(fields=["resend_of"], name="emails_log_resend", condition=models.Q(resend_of__isnull=False)),
             models.Index(fields=["created_at"], name="emails_log_created"),
-            models.Index(fields=["id"], name="emails_log_bodied", condition=models.Q(purged_at__isnull=True)),
+            models.Index(fields=["created_at"], name="emails_log_bodied", condition=models.Q(purged_at__isnull=True)),
             models.Index(fields=["state"], name="emails_log_sealed", condition=~models.Q(sealed="")),
             models.Index(fields=["message_id"], name="emails_log_message_id", condition=~models.Q(message_id="")),
         ]

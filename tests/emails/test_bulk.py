@@ -50,6 +50,16 @@ def test_what_will_happen_is_counted_and_nothing_is_done_yet(admin_client: Clien
     assert EmailLog.objects.filter(resend_of__isnull=False).count() == 0
 
 
+def test_the_page_that_asks_takes_as_many_queries_for_many_as_for_few(admin_client: Client) -> None:
+    counts = []
+    for number in (2, 30):
+        rows = [email(State.FAILED) for _ in range(number)]
+        with CaptureQueriesContext(connection) as captured:
+            assert post(admin_client, "send_again", *rows).context["count"] == number
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
 def test_what_has_failed_is_sent_again_once(admin_client: Client) -> None:
     rows = [email(State.FAILED), email(State.EXPIRED), email(State.SENT)]
     for _ in range(2):

@@ -120,6 +120,7 @@ def test_words_are_looked_for_among_the_newest_alone_unless_a_day_is_given(
     monkeypatch.setattr(searching, "WORDY", 2)
     assert names(log, "invoice") == set()
     assert names(log, "after:30d invoice") == {"ada", "bounced"}
+    assert names(log, "before:2d older") == {"old"}  # The newest of those before that day.
     assert names(log, "ada@example.com") == {"ada", "old"}
 
 
