@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -15,7 +15,7 @@ from accounts.actions import ACTIONS, carry_out
 from accounts.models import Batch, User
 from accounts.unticking import unticking
 from emails.cause import caused_by
-from emails.tasks import SLICE, task
+from emails.tasks import SLICE, enqueued, task
 from emails.wording import frames
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,7 @@ def work() -> None:
 
 def wake() -> None:
     """Have a worker go on. Where the broker is gone the sweeper does, half a minute later: the batch is saved."""
-    try:
-        work.enqueue()
-    except DatabaseError:
-        raise  # The transaction is broken, and has to know.
-    except Exception as error:
-        logger.error("batch.wake_failed error=%s", type(error).__name__)
+    enqueued(work)
 
 
 def take_slice() -> bool:

@@ -1,17 +1,14 @@
-import logging
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm, PasswordResetForm, UserChangeForm, UsernameField
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.tasks import send_password_reset
 from emails.sealing import locks
-
-logger = logging.getLogger(__name__)
+from emails.tasks import enqueued
 
 
 class DistinctPersonMixin(forms.ModelForm[User]):
@@ -84,18 +81,7 @@ class PersonChangeForm(DistinctPersonMixin, UserChangeForm):  # type: ignore[typ
 class ForgottenPasswordForm(PasswordResetForm):
     """Hands the address to a task. Whether anybody has it can be told neither by the answer nor by its time."""
 
-    def clean(self) -> Any:
-        """Asks for it here, where an error is one of the form."""
-        cleaned = super().clean()
-        if "email" in self.cleaned_data:
-            try:
-                send_password_reset.enqueue(locks().encrypt(self.cleaned_data["email"].encode()).decode())
-            except DatabaseError:
-                raise
-            except Exception as error:  # The broker of tasks is gone.
-                logger.error("password_reset.not_taken error=%s", type(error).__name__)
-                raise ValidationError(_("This can’t be done right now. Please try again in a few minutes.")) from None
-        return cleaned
+    taken = True  # Whether somebody will see to it: not where the broker of tasks is gone.
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing is left to do."""
+        self.taken = enqueued(send_password_reset, locks().encrypt(self.cleaned_data["email"].encode()).decode())

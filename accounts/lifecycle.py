@@ -3,7 +3,6 @@
 Whoever calls has asked accounts/policy.py. Each is one transaction.
 """
 
-from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
@@ -86,7 +85,6 @@ def anonymise(person: User, reason: str) -> None:
     known_as = {str(person), person.label}
     with transaction.atomic():
         Batch.forget(person.pk, names, nobody)
-        AccessAttempt.objects.filter(username=person.username).delete()
         factors.remove(person)
         with suppress_emails(ANONYMISED):
             person.groups.clear()
@@ -96,8 +94,8 @@ def anonymise(person: User, reason: str) -> None:
             person.last_login = None
             person.set_unusable_password()
             person.save()
-            person.invited_at, person.anonymised_at = None, timezone.now()
-            person.save(update_fields=["invited_at", "anonymised_at"])
+            person.anonymised_at = timezone.now()
+            person.save(update_fields=["anonymised_at"])
         person.end_sessions()
         redact(person.pk, nobody, address, known_as)
         PersonEvent.objects.filter(person=person).update(person_label=nobody, detail={})

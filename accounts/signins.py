@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.factors import DUE, has_factor
 from accounts.models import PersonEvent, User
 from emails.cause import Cause
-from emails.reading import client_address
+from emails.middleware import client_address
 
 Type = PersonEvent.Type
 MOST = 20  # Failures of one person in the timeline, within the time that a lock lasts.

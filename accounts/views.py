@@ -30,6 +30,14 @@ class ForgottenPasswordView(views.PasswordResetView):
 
     form_class = ForgottenPasswordForm
     template_name = "registration/forgotten.html"
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        if form.taken:
+            return response
+        form.add_error(None, _("This can’t be done right now. Please try again in a few minutes."))
+        return self.form_invalid(form)
+
     title = gettext_lazy("Forgotten your password?")
 
 

@@ -16,12 +16,12 @@ def masked(text: str) -> str:
 
 
 class MaskingFilter(logging.Filter):
-    """For the loggers that write a request's path: what is in the message, its arguments, and the request beside it."""
+    """For the loggers that write a request's path: in the message, or among its arguments."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = masked(str(record.msg))
         if isinstance(record.args, tuple):
-            record.args = tuple(masked(str(one)) if masked(str(one)) != str(one) else one for one in record.args)
+            record.args = tuple(one if isinstance(one, int | float) else masked(str(one)) for one in record.args)
         return True
 
 

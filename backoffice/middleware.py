@@ -11,7 +11,7 @@ ODD = ("too large to convert to SQLite INTEGER", "expected a number but got", "c
 
 
 class OddValuesMiddleware:
-    """Answers 400 where a value of the request can be no value of the column that it was held against."""
+    """Answers 400 where a value can be none of the column it was held against, and 503 to one who lost a deadlock."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

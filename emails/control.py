@@ -46,46 +46,43 @@ def believe(email: EmailLog, actor: Any, reason: str) -> None:
 
 def send_again(email: EmailLog, actor: Any, reason: str) -> EmailLog:
     """Send the same message once more, as a new row that refers to this one; it settles a doubt about this one."""
+    refused = ""
     with transaction.atomic():
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
+        if old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
+            raise NotNow(_("It has been sent again already, or is on its way."))
         kind = KINDS.get(old.kind)
-        if kind is not None and kind.renew is not None:
-            try:
-                return renew(old, kind, actor, reason)
-            except PermissionError as error:
-                refused = str(error)  # Raised once the trace of it, which `renew` leaves, is committed.
+        try:
+            new = renewed(old, kind, actor) if kind is not None and kind.renew is not None else repeated(old)
+        except PermissionError as error:
+            refused = str(error)  # Raised once the trace of it, which `renew` leaves, is committed.
         else:
-            return record_once_more(old, actor, reason)
-    raise NotNow(refused)
-
-
-def record_once_more(old: EmailLog, actor: Any, reason: str) -> EmailLog:
-    """The same bytes as a new row."""
-    if old.has_sealed:
-        raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
-    if not old.payload or old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
-        raise NotNow(_("It has been sent again already, is on its way, or has no content."))
-    addressed = old.recipients.filter(field="to").values_list("address", flat=True)
-    if old.state == State.SUPPRESSED and Suppression.among(list(addressed)):
-        raise NotNow(_("The address is still suppressed: lift that first."))
-    new = record_again(old)
-    if old.state == State.IN_DOUBT:
-        settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
-    EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
+            if old.state == State.IN_DOUBT:
+                settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
+            EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
+    if refused:
+        raise NotNow(refused)
     return new
 
 
-def renew(old: EmailLog, kind: EmailKind, actor: Any, reason: str) -> EmailLog:
+def repeated(old: EmailLog) -> EmailLog:
+    """The same bytes as a new row."""
+    if old.has_sealed:
+        raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
+    if not old.payload:
+        raise NotNow(_("It has no content any more."))
+    addressed = old.recipients.filter(field="to").values_list("address", flat=True)
+    if old.state == State.SUPPRESSED and Suppression.among(list(addressed)):
+        raise NotNow(_("The address is still suppressed: lift that first."))
+    return record_again(old)
+
+
+def renewed(old: EmailLog, kind: EmailKind, actor: Any) -> EmailLog:
     """What held a secret is written anew, with another secret, to the address that the person has now."""
-    if old.resends.exists() or old.state not in {*AGAIN, State.IN_DOUBT}:
-        raise NotNow(_("It has been sent again already, or is on its way."))
     new: EmailLog | None = kind.renew(old, actor) if kind.renew else None
     if new is None:
         raise NotNow(_("The person is gone or disabled, or needs it no more."))
     EmailLog.objects.filter(pk=new.pk).update(resend_of=old)
-    if old.state == State.IN_DOUBT:
-        settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
-    EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk)).save()
     return new
 
 

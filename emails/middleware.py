@@ -1,7 +1,9 @@
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
@@ -40,3 +42,19 @@ def describe(request: HttpRequest) -> str:
 def actor(request: HttpRequest) -> Any:
     """The signed-in person, looked up only where an email is recorded."""
     return SimpleLazyObject(lambda: request.user)
+
+
+def client_address(request: HttpRequest) -> str:
+    """The network address of the client. What it says of itself (X-Forwarded-For) counts for nothing.
+
+    Behind a proxy it is the last entry, which the proxy itself has added; some proxies write a port behind it. "" where
+    there is none: on a Unix socket without a proxy.
+    """
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.BEHIND_PROXY else ""
+    for said in (forwarded.rpartition(",")[2].strip(), request.META.get("REMOTE_ADDR", "")):
+        for address in (said, said.rpartition(":")[0].strip("[]")):
+            try:
+                return str(ip_address(address))
+            except ValueError:
+                continue
+    return ""

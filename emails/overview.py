@@ -15,6 +15,7 @@ from emails.models.state import TROUBLE
 
 KEY, SECONDS = "emails.overview", 60
 DAYS = 30
+MOST_WAITING = 100_000  # Counted no further.
 AGAIN = 7  # Days back for which reports may still come, so that they are counted anew each day.
 DELIVERED = ("delivered",)
 LOST = {*TROUBLE, *DELIVERY_TROUBLE}  # As the list that the figure leads to: NEEDS_ATTENTION.
@@ -67,7 +68,7 @@ def look() -> Overview:
         sent=left,
         delivered=round(100 * total(lately, DELIVERED) / left) if left else None,
         lost=total(lately, LOST),
-        waiting=EmailLog.objects.order_by().unsettled()[:100_001].count(),
+        waiting=EmailLog.objects.order_by().unsettled()[: MOST_WAITING + 1].count(),
         oldest=EmailLog.objects.waiting_seconds(),
         bouncing=left >= AT_LEAST and bounced > MOST_BOUNCES * left,
         days=[day_of(day, found) for day, found in month(now).items()],

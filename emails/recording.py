@@ -1,12 +1,11 @@
 """Messages become rows of the log, in the caller's transaction, and delivery is woken when it commits."""
 
-import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.core.mail import EmailMessage
-from django.db import DatabaseError, connections, router, transaction
+from django.db import connections, router, transaction
 
 from emails import tasks
 from emails.addresses import bare
@@ -18,8 +17,6 @@ from emails.rows import inserting
 from emails.sealing import seal
 from emails.signals import announce, email_failed
 from emails.suppression import bars, nobody_left, words
-
-logger = logging.getLogger(__name__)
 
 
 def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
@@ -217,9 +214,4 @@ class WakeUp:
 
     def enqueue(self) -> None:
         self.enqueued = True
-        try:
-            tasks.deliver.enqueue()
-        except DatabaseError:
-            raise  # The transaction is broken, and has to know.
-        except Exception as error:  # A click must not become an error page because a broker is gone.
-            logger.error("delivery.wake_failed error=%s", type(error).__name__)
+        tasks.enqueued(tasks.deliver)

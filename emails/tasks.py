@@ -1,5 +1,10 @@
 """What the task engine runs. The log is the queue: a task only wakes a drain, so a lost task loses no mail."""
 
+import logging
+from typing import Any
+
+from django.db import DatabaseError
+
 from emails import deliverer, delivery
 
 try:
@@ -7,7 +12,8 @@ try:
 except ImportError:  # Django 5.2 takes the same API from its reference package.
     from django_tasks import task  # type: ignore[no-redef]
 
-__all__ = ["SLICE", "deliver", "joins_transaction", "task"]
+__all__ = ["SLICE", "deliver", "enqueued", "joins_transaction", "task"]
+logger = logging.getLogger(__name__)
 SLICE = 5.0  # Seconds of work per task, so that a worker told to stop never has a long task to finish.
 
 
@@ -23,6 +29,21 @@ def deliver() -> int:
     if sent and more:  # Where nothing may leave now, the sweeper comes back to it.
         deliver.enqueue()
     return sent
+
+
+def enqueued(wanted: Any, *args: Any) -> bool:
+    """Ask the engine to run a task; False where its broker is gone, which must not become somebody's error page.
+
+    Raises DatabaseError where tasks are rows: then the transaction is broken, and has to know.
+    """
+    try:
+        wanted.enqueue(*args)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.error("task.not_taken task=%s error=%s", wanted.name, type(error).__name__)
+        return False
+    return True
 
 
 def joins_transaction(using: str) -> bool:

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from accounts import batches, links, policy
 from accounts.actions import ACTIONS, Action, carry_out
-from accounts.admin.guarding import refusal
+from accounts.admin.guarding import deny_beyond, refusal
 from accounts.forecast import Forecast, forecast
 from accounts.models import Batch, User
 from accounts.unticking import unticking
@@ -47,13 +47,6 @@ def buttons(request: HttpRequest, person: User) -> list[dict[str, Any]]:
         label = _("Change the password") if person.has_usable_password() else _("Set a password")
         found.append({"label": label, "url": reverse("admin:auth_user_password_change", args=[person.pk])})
     return found
-
-
-def forbidden(request: HttpRequest, verb: str, chosen: QuerySet[User]) -> list[tuple[User, str]]:
-    """Some of those chosen whom the actor may not do this to, each with why."""
-    allowed = policy.permitted(request.user, verb, User.objects.all()).values("pk")
-    beyond = User.objects.filter(pk__in=chosen.order_by().values("pk")).exclude(pk__in=allowed).order_by("pk")
-    return [(person, policy.refusal(request.user, verb, person)) for person in beyond[:AT_ONCE]]
 
 
 class ActingMixin(admin.ModelAdmin[User]):
@@ -96,8 +89,7 @@ class ActingMixin(admin.ModelAdmin[User]):
         reason = storable(request.POST.get("reason", "").strip()[:500])
         confirmed = request.method == "POST" and "confirm" in request.POST
         if confirmed:
-            for person, why in forbidden(request, action.verb, chosen):
-                policy.deny(request.user, action.verb, person, why)
+            deny_beyond(request, action.verb, User.objects.filter(pk__in=chosen.order_by().values("pk")))
         if confirmed and ahead.count and (reason or not action.needs_reason):
             pks = [person.pk for person in ahead.some]
             done = self.do(request, action, ahead, reason)
@@ -149,7 +141,7 @@ class ActingMixin(admin.ModelAdmin[User]):
                         policy.deny(request.user, action.verb, person, why)
                         messages.error(request, f"{person}: {_(why)}")
                         continue
-                    if User.objects.filter(pk=person.pk).exists():
+                    if action.verb != "delete":
                         self.log_change(request, person, f"{action.label}. {reason}".strip())
                     done += 1
                 except ValidationError as error:

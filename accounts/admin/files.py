@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import batches, importing, policy, spreadsheets
+from accounts.admin.guarding import deny_beyond
 from accounts.models import PersonEvent, User
 from accounts.resources import COLUMNS, PersonResource
 from emails.admin.paging import MOST as MANY
@@ -77,8 +78,7 @@ def export(admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpRe
     people = policy.permitted(request.user, "export", chosen)
     count, kind = people.count(), request.POST.get("format", "")
     if "confirm" in request.POST:
-        for person in chosen.exclude(pk__in=people.values("pk")).order_by("pk")[:20]:
-            policy.deny(request.user, "export", person, policy.refusal(request.user, "export", person))
+        deny_beyond(request, "export", chosen)
     if "confirm" in request.POST and kind in FORMATS and 0 < count <= MOST:
         data = PersonResource().export(people.order_by("username").prefetch_related("groups"))
         # By what was filtered; what was searched for may be somebody's name.

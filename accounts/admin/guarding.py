@@ -6,6 +6,7 @@ from typing import Any, cast
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -13,6 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from accounts import policy
 from accounts.models import LastSuperuser, User
+
+TRACED = 20  # People, of one attempt on many.
 
 
 def refusal(request: HttpRequest, verb: str, person: User) -> str:
@@ -22,6 +25,13 @@ def refusal(request: HttpRequest, verb: str, person: User) -> str:
     if key not in known:
         known[key] = policy.refusal(request.user, verb, person)
     return known[key]
+
+
+def deny_beyond(request: HttpRequest, verb: str, chosen: QuerySet[User]) -> None:
+    """Leave a trace of those chosen whom the actor may not do this to; of some, where they are very many."""
+    allowed = policy.permitted(request.user, verb, chosen).values("pk")
+    for person in chosen.exclude(pk__in=allowed).order_by("pk")[:TRACED]:
+        policy.deny(request.user, verb, person, policy.refusal(request.user, verb, person))
 
 
 class GuardingMixin:

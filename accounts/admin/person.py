@@ -147,14 +147,13 @@ class PersonAdmin(
         """Whoever is invited gets the invitation in place of the welcome."""
         may = request.user.has_perm(policy.NEEDS["invite"])  # type: ignore[union-attr]
         invited = may and not change and form.cleaned_data.get("send_invitation") and not obj.has_usable_password()
+        if invited and "invitation" not in EmailKindSwitch.enabled_keys():  # They would be told nothing, and wait.
+            messages.warning(request, gettext("Invitations are switched off: the welcome is sent instead."))
+            invited = False
         if not invited:
             super().save_model(request, obj, form, change)
             if change:
                 note_change(request, obj, form)
-            return
-        if "invitation" not in EmailKindSwitch.enabled_keys():  # They would be told nothing, and wait.
-            messages.warning(request, gettext("Invitations are switched off: the welcome is sent instead."))
-            super().save_model(request, obj, form, change)
             return
         with suppress_emails(lifecycle.INVITED_INSTEAD, kinds=["welcome"]):
             super().save_model(request, obj, form, change)

@@ -65,7 +65,7 @@ class StateFilter(admin.SimpleListFilter):
         for state, condition in conditions().items() if self.value() in STATES else ():
             if state == self.value():
                 return queryset.filter(condition)  # type: ignore[no-any-return]
-            queryset = queryset.exclude(condition) if state == "locked" else queryset.filter(~condition)
+            queryset = queryset.exclude(condition)
         return queryset  # type: ignore[no-any-return]
 
 

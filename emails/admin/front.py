@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from emails.admin.display import span
 from emails.admin.health import STUCK, about
 from emails.models import Pause, Worker
-from emails.overview import SECONDS, Overview, overview
+from emails.overview import MOST_WAITING, SECONDS, Overview, overview
 from emails.providers import in_use
 
 WIDTH, HEIGHT, GAP = 600, 120, 4
@@ -24,6 +24,7 @@ def card(request: HttpRequest) -> dict[str, Any]:
     found = overview()
     return {
         "overview": found,
+        "waiting": f"{MOST_WAITING:,}+" if found.waiting > MOST_WAITING else found.waiting,
         "oldest": span(found.oldest) if found.oldest else "–",
         "width": WIDTH,
         "height": HEIGHT,

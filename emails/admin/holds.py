@@ -47,8 +47,7 @@ class LegalHoldAdmin(admin.ModelAdmin[LegalHold]):
                 request, gettext("Say why: a legal hold without a reason can’t be defended."), messages.ERROR
             )
         elif "end" in request.POST:
-            key = request.POST["end"]
-            hold = get_object_or_404(LegalHold, pk=int(key) if key.isdecimal() and len(key) < 19 else 0)
+            hold = get_object_or_404(LegalHold, pk=request.POST["end"])
             done = hold.end(request.user, reason)
             self.message_user(request, gettext("The hold has ended.") if done else gettext("It had ended before."))
         else:
