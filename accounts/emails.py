@@ -5,13 +5,14 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from accounts.links import renew
+from accounts.rewriting import rewrite
 from accounts.tokens import mint
 from emails import kinds
 from emails.kinds import EmailKind
 
 
 def account_email(key: str, name: Any, when: Any, **options: Any) -> EmailKind:
-    return EmailKind(key, name, when, templates="accounts/emails", **options)
+    return EmailKind(key, name, when, templates="accounts/emails", **{"rewrite": rewrite, **options})
 
 
 WELCOME = account_email("welcome", _("Welcome"), _("A person is created, or gets the first address. Sent once."))
@@ -48,6 +49,7 @@ INVITATION = account_email(
     _("Staff invite a person: with a link to set a password. In place of the welcome."),
     mint=mint,
     renew=renew,
+    rewrite=None,
 )
 PASSWORD_RESET = account_email(
     "password_reset",
@@ -56,12 +58,14 @@ PASSWORD_RESET = account_email(
     security=True,
     mint=mint,
     renew=renew,
+    rewrite=None,
 )
 SECOND_FACTOR_CHANGED = account_email(
     "second_factor_changed",
     _("Second factor changed"),
     _("A second factor of the sign-in is set up or removed."),
     security=True,
+    rewrite=None,  # Which of the two it was is not kept.
 )
 
 ACCOUNT_EMAILS = (

@@ -1,5 +1,6 @@
 """Whom a message really goes to: not to addresses that are suppressed, and in staging to one address alone."""
 
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -39,8 +40,12 @@ def send_elsewhere(message: EmailMessage, redirect: str) -> None:
     # What goes to the provider's API as it is could name anybody.
     message.esp_extra = UNSET  # type: ignore[attr-defined]
     for name in list(message.extra_headers):
-        if name.lower() in {"to", "cc", "bcc"} or name.lower().startswith("resent-"):
+        if names_recipients(name):
             del message.extra_headers[name]
+
+
+def names_recipients(header: str) -> bool:
+    return header.lower() in {"to", "cc", "bcc"} or header.lower().startswith("resent-")
 
 
 def as_addressed(outcome: Outcome, email: EmailLog) -> Outcome:
@@ -50,3 +55,12 @@ def as_addressed(outcome: Outcome, email: EmailLog) -> Outcome:
     if not redirect or told is None:
         return outcome
     return replace(outcome, recipients=dict.fromkeys(email.addresses, told))
+
+
+def readdressed(data: str, to: str) -> str:
+    """A stored payload to one other address alone; what else in it could name a recipient is left out."""
+    kept = json.loads(data)
+    kept |= {"to": [to], "cc": [], "bcc": []}
+    kept["headers"] = [[name, value] for name, value in kept["headers"] if not names_recipients(name)]
+    kept["anymail"].pop("esp_extra", None)
+    return json.dumps(kept, allow_nan=False)

@@ -13,6 +13,7 @@ class Facts:
     user_label: str = ""
     changes: Mapping[str, list[Any]] = field(default_factory=dict)  # {field: [old, new]}, secrets masked.
     language: str = ""
+    template: str = ""  # Which version of its templates it was written with; set where it is rendered.
     # Of the secret that a send will mint for the placeholder, which depends on when the row was written.
     secret_digest: str = ""
     written_at: datetime | None = None

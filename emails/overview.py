@@ -5,13 +5,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Case, CharField, Count, F, When
+from django.db.models import Count
 from django.utils import timezone
 
 from emails.models import DayCount, EmailLog, State
 from emails.models.daycount import bounds
 from emails.models.recipient import DELIVERY_TROUBLE
 from emails.models.state import TROUBLE
+from emails.models.status import STATUS
 
 KEY, SECONDS = "emails.overview", 60
 DAYS = 30
@@ -94,7 +95,7 @@ def month(now: datetime) -> dict[date, dict[str, int]]:
 
 def roll_up(day: date) -> dict[str, int]:
     found = counts(*bounds(day))
-    DayCount.roll_up(day, found)
+    DayCount.roll_up(day, [DayCount.By.ALL], [DayCount(day=day, counts=found)])
     return found
 
 
@@ -107,9 +108,8 @@ def roll_up_lately() -> None:
 
 def counts(begin: datetime, end: datetime) -> dict[str, int]:
     """Messages written from `begin` to before `end`, by status."""
-    status = Case(When(delivery="", then=F("state")), default=F("delivery"), output_field=CharField())
-    rows = EmailLog.objects.filter(created_at__gte=begin, created_at__lt=end).order_by().annotate(now=status)
-    found: Any = rows.values_list("now").annotate(number=Count("pk"))
+    rows = EmailLog.objects.filter(created_at__gte=begin, created_at__lt=end).order_by()
+    found: Any = rows.values_list(STATUS).annotate(number=Count("pk"))
     return dict(found)
 
 

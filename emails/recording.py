@@ -10,6 +10,7 @@ from django.db import connections, router, transaction
 from emails import tasks
 from emails.addresses import bare
 from emails.cause import Cause, Recorded, current
+from emails.envelope import readdressed
 from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.payload import Payload, dump
@@ -69,20 +70,15 @@ def record_unsent(facts: Facts, state: State, reason: str, address: str = "") ->
     return email
 
 
-def record_again(old: EmailLog) -> EmailLog:
-    """Record what `old` says once more, to the same addresses, under a reference of its own; queued like any other."""
+def record_again(old: EmailLog, to: str = "") -> EmailLog:
+    """Record what `old` says once more, under a reference of its own; queued like any other.
+
+    To the same addresses, or to the one of `to` alone.
+    """
     using, cause = router.db_for_write(EmailLog), current()
     copied = (
-        "kind",
-        "user_id",
-        "user_label",
-        "changes",
-        "language",
-        "from_email",
-        "subject",
-        "text",
-        "html",
-        "payload",
+        *("kind", "user_id", "user_label", "changes", "language", "template"),
+        *("from_email", "subject", "text", "html", "payload"),
     )
     new = EmailLog(
         **{name: getattr(old, name) for name in copied},
@@ -91,19 +87,20 @@ def record_again(old: EmailLog) -> EmailLog:
         actor_label=cause.actor_label[:320],
         cause=cause.text,
     )
+    reached = [(one.field, one.formatted, one.address) for one in old.recipients.all()]
+    if to:
+        new.payload, reached = readdressed(old.payload, to), [("to", to, bare(to))]
     with transaction.atomic(using=using):
         inserting(EmailLog, using, "run_at")([new])
-        to = list(old.recipients.all())
-        inserting(EmailRecipient, using)(
-            [EmailRecipient(email=new, field=r.field, formatted=r.formatted, address=r.address) for r in to]
-        )
+        recipients = [EmailRecipient(email=new, field=f, formatted=given, address=a) for f, given, a in reached]
+        inserting(EmailRecipient, using)(recipients)
         names = ("position", "filename", "mimetype", "content", "size")
         attachments = [
             EmailAttachment(email=new, **{name: getattr(attachment, name) for name in names})
             for attachment in old.attachments.all()
         ]
         inserting(EmailAttachment, using)(attachments)
-        note(new, [recipient.formatted for recipient in to], using)
+        note(new, [recipient.formatted for recipient in recipients], using)
         wake_on_commit(using)
     return new
 
@@ -135,6 +132,7 @@ def about(facts: Facts, cause: Cause) -> dict[str, Any]:
         "user_label": facts.user_label[:320],
         "changes": dict(facts.changes),
         "language": facts.language,
+        "template": facts.template,
         "actor_id": cause.actor_pk,
         "actor_label": cause.actor_label[:320],
         "cause": cause.text,

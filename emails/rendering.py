@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from email.headerregistry import Address
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from emails.digests import version
 from emails.facts import Facts
 from emails.kinds import EmailKind
 
@@ -46,7 +48,7 @@ def render(
         html = INLINER.inline(render_to_string(f"{kind.templates}/{kind.key}.html", {**values, "subject": subject}))
     message = AnymailMessage(subject=subject, body=text, to=[addressee(name, to)], headers=dict(HEADERS))
     message.attach_alternative(html, "text/html")
-    message.facts = facts  # type: ignore[attr-defined]
+    message.facts = replace(facts, template=version(kind))  # type: ignore[attr-defined]
     return message
 
 

@@ -44,23 +44,27 @@ class Insert:
 
     def __call__(self, instances: Sequence[Any]) -> None:
         """Insert the instances and set their primary keys, in the transaction that is open."""
-        with connections[self.using].cursor() as cursor:
-            for start in range(0, len(instances), self.rows):
-                some = instances[start : start + self.rows]
-                self.execute(cursor, some, self.tail)
-                keys = cursor.fetchall() if self.tail else []
-                for instance, (key,) in zip(some, keys, strict=bool(self.tail)):
-                    instance.pk = key
+        keys = self.values([[getattr(instance, name) for name in self.names] for instance in instances])
+        for instance, key in zip(instances, keys, strict=bool(self.tail)):
+            instance.pk = key
         for instance in instances:
             instance._state.adding, instance._state.db = False, self.using
 
-    def execute(self, cursor: Any, instances: Sequence[Any], tail: str) -> None:
-        rows = [[getattr(instance, name) for name in self.names] for instance in instances]
+    def values(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Insert rows of values, in the order of `names`, in the transaction that is open; returns their keys."""
+        keys: list[Any] = []
+        with connections[self.using].cursor() as cursor:
+            for start in range(0, len(rows), self.rows):
+                self.execute(cursor, rows[start : start + self.rows])
+                keys += [key for (key,) in cursor.fetchall()] if self.tail else []
+        return keys
+
+    def execute(self, cursor: Any, rows: Sequence[Sequence[Any]]) -> None:
         if self.records and len(rows) > 1:
-            cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
+            cursor.execute(self.head + self.records + self.tail, [as_json(rows, self.names)])
         else:
             values = "VALUES " + ", ".join([self.row] * len(rows))
-            cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare, self.using))
+            cursor.execute(self.head + values + self.tail, as_parameters(rows, self.prepare, self.using))
 
 
 class Update:

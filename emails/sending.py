@@ -17,6 +17,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from emails import connections, envelope, outcomes, providers
+from emails.digests import of_content
 from emails.frozen import freeze
 from emails.marks import mark
 from emails.minting import fill
@@ -169,7 +170,8 @@ def close(closing: Callable[[], None]) -> None:
 
 def outgoing(email: EmailLog, provider: Provider, *, marked: bool = True) -> EmailMessage:
     """The message as the provider gets it, our reference aboard: the same bytes at every attempt."""
-    attached = email.attachments.all() if has_attachments(email.payload) else ()
+    attached = list(email.attachments.all()) if has_attachments(email.payload) else []
+    email.digest = of_content(email, attached)
     attachments = [StoredAttachment(a.filename, a.mimetype, bytes(a.content)) for a in attached]
     data, text, html = (fill(piece, email.secrets) for piece in (email.payload, email.text, email.html))
     message = load(Payload(data, text, html, attachments))

@@ -6,7 +6,7 @@ import time
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
-from emails import orphans, overview, providers, purging, rescue, tasks
+from emails import orphans, overview, providers, purging, rescue, statistics, tasks
 from emails.models import EmailLog, Lane, Worker
 from emails.signals import swept
 from emails.wording import frames
@@ -63,6 +63,7 @@ def tidy() -> None:
     Worker.forget_dead()
     orphans.forget()
     overview.roll_up_lately()
+    statistics.count_daily.enqueue()
     purging.purge_daily.enqueue()
     try:
         call_command("prune_db_task_results", queue_name="*", min_age_days=1, verbosity=0)

@@ -23,7 +23,6 @@ LABELS = {
     "cancel": (gettext_lazy("Cancel it"), gettext_lazy("It will not be sent.")),
     "hurry": (gettext_lazy("Try now"), gettext_lazy("The next attempt is made at once.")),
     "believe": (gettext_lazy("It arrived"), gettext_lazy("You know that the person has got it.")),
-    "send_again": (gettext_lazy("Send again"), gettext_lazy("A new email with the same content.")),
 }
 DONE = {
     "cancel": gettext_lazy("The email is cancelled."),
@@ -47,7 +46,7 @@ def buttons(request: HttpRequest, email: EmailLog) -> list[dict[str, Any]]:
     return [
         {"verb": verb, "label": LABELS[verb][0], "help": LABELS[verb][1], "reason": verb != "hurry"}
         for verb in control.verbs(email)
-        if may(request, email, verb)
+        if verb in LABELS and may(request, email, verb)
     ]
 
 
@@ -77,11 +76,6 @@ class ControlMixin(admin.ModelAdmin[EmailLog]):
             raise PermissionDenied
         elif not reason:
             self.message_user(request, _("Say why: others will read it in the timeline."), messages.ERROR)
-            return
-        elif verb == "send_again":
-            new = control.send_again(email, request.user, reason)
-            link = format_html('<a href="{}">#{}</a>', new.get_absolute_url(), new.pk)
-            self.message_user(request, format_html(_("Sent again as {}."), link))
             return
         else:
             getattr(control, verb)(email, request.user, reason)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from emails.addresses import bare
 from emails.kinds import KINDS
 from emails.models import NEEDS_ATTENTION, Delivery, EmailLog, EmailRecipient, State
-from emails.models.log import has_status
+from emails.models.status import has_status
 
 HELP = gettext_lazy(
     "Words of the subject or of a person’s name, the beginning of an address; a whole address or a message id in <…> "

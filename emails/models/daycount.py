@@ -1,10 +1,11 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class DayCount(models.Model):
@@ -13,34 +14,39 @@ class DayCount(models.Model):
     Counted anew as long as reports may still come: a bounce arrives days after the message has left.
     """
 
+    class By(models.TextChoices):
+        ALL = "", _("all mail")
+        KIND = "kind", _("kind")
+        PROVIDER = "provider", _("provider")
+        DOMAIN = "domain", _("recipient’s domain")
+        REASON = "reason", _("reason")
+        COUNTED = "counted", _("counted")  # The mark of a day that is counted by all of these.
+
     day = models.DateField()
-    status = models.CharField(max_length=10)  # EmailLog.status
-    count = models.PositiveIntegerField()
+    by = models.CharField(max_length=10, choices=By, blank=True, default=By.ALL)
+    value = models.CharField(max_length=255, blank=True)  # Which kind, provider, domain or reason.
+    counts = models.JSONField(default=dict)  # {EmailLog.status: how many}
+    took = models.JSONField(default=dict)  # {bucket of emails/statistics.py: how many took so long to be delivered}
     counted_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["day", "status"], name="emails_daycount_one")]
+        constraints = [models.UniqueConstraint(fields=["day", "by", "value"], name="emails_daycount_one")]
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.count} {self.status}"
+        return f"{self.day} {self.value}: {self.counts}"
 
     @classmethod
-    def roll_up(cls, day: date, counts: dict[str, int]) -> None:
-        """Put these in place of what was counted for the day before."""
+    def roll_up(cls, day: date, by: Sequence[str], rows: Iterable[Self]) -> None:
+        """Put these in place of what was counted for the day before; a day without messages needs a row as well."""
         with transaction.atomic():
-            cls.objects.filter(day=day).delete()
-            # A day without messages is counted as well, or it would be counted for ever.
-            rows = [DayCount(day=day, status=status, count=count) for status, count in (counts or {"": 0}).items()]
-            DayCount.objects.bulk_create(rows, ignore_conflicts=True)
+            cls.objects.filter(day=day, by__in=by).delete()
+            cls.objects.bulk_create(rows, ignore_conflicts=True)
 
     @classmethod
     def of(cls, days: Sequence[date]) -> dict[date, dict[str, int]]:
-        """What is known of these days; those that nobody has counted yet are missing."""
-        known: dict[date, dict[str, int]] = {}
-        for row in cls.objects.filter(day__in=days):
-            known.setdefault(row.day, {})[row.status] = row.count
-        return known
+        """All mail of these days, by status; those that nobody has counted yet are missing."""
+        return dict(cls.objects.filter(day__in=days, by=cls.By.ALL).values_list("day", "counts"))
 
 
 def bounds(day: date) -> tuple[datetime, datetime]:
@@ -48,3 +54,13 @@ def bounds(day: date) -> tuple[datetime, datetime]:
     zone: Any = timezone.get_default_timezone()
     begins = datetime.combine(day, time.min, tzinfo=zone)
     return begins, datetime.combine(day + timedelta(days=1), time.min, tzinfo=zone)
+
+
+class EmailReport(DayCount):
+    """The counts once more, under the name by which the admin lists the page that sums them up."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = _("email report")
+        verbose_name_plural = _("email report")

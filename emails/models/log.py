@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from emails.kinds import label
-from emails.models.recipient import DELIVERY_TROUBLE, Delivery, EmailRecipient, Reached
-from emails.models.state import DUE, TROUBLE, State
+from emails.models.recipient import Delivery, EmailRecipient, Reached
+from emails.models.state import DUE, UNSETTLED, State
+from emails.models.status import NEEDS_ATTENTION, STATUS, has_status
 from emails.models.suppression import Suppression
 from emails.rows import updating
 
@@ -23,15 +24,6 @@ FACTS = (
     *("provider", "first_tried_at", "doubtful", "uncertain", "rescues", "has_sealed"),
 )
 CONTENT = ("text", "html", "payload")
-NEEDS_ATTENTION = models.Q(state__in=TROUBLE) | models.Q(delivery__in=DELIVERY_TROUBLE)
-
-
-def has_status(status: str) -> models.Q:
-    """As few conditions as the word allows: each of them is answered by an index of its own."""
-    known = models.Q(delivery=status) if status in Delivery.values else models.Q()
-    if status in State.values:
-        known |= models.Q(state=status, delivery="")
-    return known
 
 
 def within(*states: State) -> str:
@@ -54,7 +46,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         return self.filter(attempt_token=token, state__in=states)
 
     def unsettled(self) -> Self:
-        return self.filter(state__in=[State.QUEUED, State.RETRYING, State.CLAIMED, State.SENDING])
+        return self.filter(state__in=UNSETTLED)
 
     def needing_attention(self) -> Self:
         """What a person should look at: it did not arrive, or nobody knows."""
@@ -128,7 +120,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
 
     def forget_sealed(self) -> int:
         """Wipe other code's secrets off messages that have ended; returns of how many."""
-        ended = self.exclude(sealed="").exclude(state__in=[*DUE, State.CLAIMED, State.SENDING])
+        ended = self.exclude(sealed="").exclude(state__in=UNSETTLED)
         return ended.update(sealed="")
 
     def waiting_seconds(self) -> int:
@@ -152,6 +144,7 @@ class EmailLog(models.Model):
     cause = models.TextField(_("cause"), blank=True)  # "POST /admin/…", "manage.py demo".
     changes = models.JSONField(_("changes"), default=dict)  # {field: [old, new]}, secrets masked.
     language = models.CharField(_("language"), max_length=15, blank=True)
+    template = models.CharField(_("template"), max_length=12, blank=True)  # A digest of what it was written with.
     from_email = models.TextField(_("from"), blank=True)
     subject = models.TextField(_("subject"), blank=True)
     text = models.TextField(blank=True)
@@ -185,6 +178,7 @@ class EmailLog(models.Model):
     reached: list[Reached]  # Its recipients, where it was claimed.
     addresses: frozenset[str]
     secrets: dict[str, str] = {}  # {placeholder: what fills it}, only while it is sent.
+    digest = ""  # Of what the attempt handed over.
     on_trial = False  # Whether this attempt only shows if the provider is back.
 
     class Meta:
@@ -209,8 +203,8 @@ class EmailLog(models.Model):
                 name="emails_log_leased",
                 condition=models.Q(state__in=[State.CLAIMED, State.SENDING]),
             ),
-            models.Index(fields=["state", "-id"], name="emails_log_state"),
-            models.Index(fields=["delivery", "-id"], name="emails_log_delivery", condition=~models.Q(delivery="")),
+            models.Index(fields=["state", "-id"], name="emails_log_unsettled", condition=models.Q(state__in=UNSETTLED)),
+            models.Index(STATUS, models.F("id").desc(), name="emails_log_status"),
             models.Index(fields=["-id"], name="emails_log_attention", condition=NEEDS_ATTENTION),
             models.Index(fields=["kind", "-id"], name="emails_log_kind"),
             models.Index(fields=["user", "-id"], name="emails_log_user", condition=models.Q(user__isnull=False)),

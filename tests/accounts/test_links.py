@@ -212,10 +212,10 @@ def test_s16_sending_again_issues_anew_to_the_address_of_now(
     User.objects.filter(pk=mei.pk).update(email="new@example.com")
     old = newest()
     client.force_login(ada)
-    url = f"/admin/emails/emaillog/{old.pk}/control/"
-    again = {"verb": "send_again", "reason": "She asked.", "to": "evil@evil.example", "recipient": "evil@evil.example"}
+    url = f"/admin/emails/emaillog/{old.pk}/resend/"
+    again = {"way": "anew", "reason": "She asked.", "to": "evil@evil.example", "recipient": "evil@evil.example"}
     assert client.post(url, again).status_code == 302
-    assert client.post(url, again).status_code == 302  # The second click finds that it was sent.
+    assert "sent again already" in client.post(url, again).content.decode()
     new = newest()
     assert (new.resend_of, new.kind, new.secret != old.secret) == (old, "password_reset", True)
     assert [recipient.address for recipient in new.recipients.all()] == ["new@example.com"]

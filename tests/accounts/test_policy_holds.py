@@ -118,7 +118,7 @@ def send(client: Client, target: int, person: User | None, request: dict[str, An
         client.post(LIST, {"action": "export", "_selected_action": chosen, "confirm": "yes", "format": "csv"})
     elif what == "resend":
         for email in EmailLog.objects.filter(kind__in=["password_reset", "invitation"]):
-            client.post(f"/admin/emails/emaillog/{email.pk}/control/", {"verb": "send_again", "reason": "x"})
+            client.post(f"/admin/emails/emaillog/{email.pk}/resend/", {"reason": "x"})
     elif what == "add":
         data = {"username": f"new{User.objects.count()}", "email": f"new{User.objects.count()}@example.com"}
         data |= {"language": "en", "groups": [group.pk for n, group in enumerate(groups) if n in request["groups"]]}

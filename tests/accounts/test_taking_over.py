@@ -269,7 +269,7 @@ def test_who_sends_again_is_held_to_the_policy(commit: Commit, ada: User) -> Non
     EmailLog.objects.filter(pk=email.pk).update(state="cancelled")
     client = Client()
     client.force_login(auditor)
-    client.post(f"/admin/emails/emaillog/{email.pk}/control/", {"verb": "send_again", "reason": "x"})
+    client.post(f"/admin/emails/emaillog/{email.pk}/resend/", {"reason": "x"})
     assert EmailLog.objects.filter(kind="password_reset").count() == 1
     assert denied() == [("auditor", "reset_password")]
 

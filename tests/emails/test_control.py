@@ -42,7 +42,8 @@ def hellos() -> Any:
 
 
 def press(client: Client, email: EmailLog, verb: str, reason: str = "because") -> Any:
-    response = client.post(control(email), {"verb": verb, "reason": reason}, follow=True)
+    path = f"/admin/emails/emaillog/{email.pk}/resend/" if verb == "send_again" else control(email)
+    response = client.post(path, {"verb": verb, "reason": reason}, follow=True)
     email.refresh_from_db()
     return response
 
@@ -52,7 +53,9 @@ def control(email: EmailLog) -> str:
 
 
 def said(response: Any) -> str:
-    return " ".join(str(message) for message in response.context["messages"])
+    form = response.context.get("form")
+    errors = [str(error) for errors in form.errors.values() for error in errors] if form else []
+    return " ".join([*map(str, response.context["messages"]), *errors])
 
 
 def staff(client: Client, *codenames: str) -> Client:
@@ -118,11 +121,11 @@ def test_a_doubt_is_settled_by_sending_again(admin_client: Client, email: EmailL
 def test_a_second_click_sends_nothing(admin_client: Client, email: EmailLog) -> None:
     force(email, state=State.FAILED)
     press(admin_client, email, "send_again")
-    assert "again already" in said(press(admin_client, email, "send_again"))
+    assert "again already" in press(admin_client, email, "send_again").content.decode()
     assert hellos().count() == 2
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.CLAIMED, State.SENDING, State.RETRYING, State.SENT])
+@pytest.mark.parametrize("state", [State.QUEUED, State.CLAIMED, State.SENDING, State.RETRYING])
 def test_what_may_still_arrive_is_not_sent_again(admin_client: Client, email: EmailLog, state: State) -> None:
     force(email, state=state)
     press(admin_client, email, "send_again")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMessage
 from django.db.models.functions import Now
+from django.test import RequestFactory
 
 from emails import delivery
 from emails.admin.page import page
@@ -67,7 +68,7 @@ def test_a_first_one_that_fails_loses_its_mail_to_the_second(esp: LoopbackESP, s
     assert len(second.accepted) == 30
     assert esp.requests <= 7  # five failures, and what was on its way
     email = EmailLog.objects.latest("pk")
-    assert str(page(email, bodies=False)["provider"]) == "Resend (fallback)"
+    assert str(page(email, RequestFactory().get("/"), bodies=False)["provider"]) == "Resend (fallback)"
 
 
 def test_refused_settings_do_the_same(esp: LoopbackESP, second: LoopbackESP) -> None:

@@ -70,14 +70,14 @@ def test_the_month_is_counted_once_and_its_end_again(time_machine: Any) -> None:
     overview.roll_up_lately()
     found = [(day.delivered, day.other, day.lost) for day in overview.look().days if day.total]
     assert found == [(0, 2, 0), (0, 0, 4), (0, 0, 1)]
-    assert DayCount.objects.filter(status="complained").get().count == 4
+    assert [row.counts for row in DayCount.objects.filter(by="", counts__has_key="complained")] == [{"complained": 4}]
 
 
 def test_the_sweeper_counts_daily(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "_tidied_at", float("-inf"))
     emails(4, days=3, state="sent", delivery="delivered")
     sweeper.tidy()
-    assert DayCount.objects.filter(status="delivered").get().count == 4
+    assert [row.counts for row in DayCount.objects.filter(by="", counts__has_key="delivered")] == [{"delivered": 4}]
 
 
 def test_the_card_is_a_picture_with_a_table_behind_it(admin_client: Client) -> None:

@@ -1,5 +1,6 @@
 """One page tells how email does: what is missing, who delivers, what waits, what each provider can; never a value."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -201,9 +202,9 @@ class TestThePageOfAMessage:
         for kind in ("delivered", "opened", "clicked"):
             report("postmark", event("postmark", email, kind, at=timezone.now()))
         html = admin_client.get(email.get_absolute_url()).content.decode()
-        for words in ("Delivered: the recipient", "Opened", "Link clicked", "opened once", "clicked once"):
+        for words in ("Delivered", "Opened", "Link clicked", "opened once", "clicked once"):
             assert words in html
         report("postmark", event("postmark", email, "bounced", at=timezone.now() + timedelta(minutes=1)))
         html = admin_client.get(email.get_absolute_url()).content.decode()
-        assert "Bounced: the recipient" in html
+        assert re.search(r"Bounced \d+ seconds after sending: ", html)
         assert "550 5.1.1 mailbox does not exist" in html

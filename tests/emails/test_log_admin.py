@@ -102,7 +102,8 @@ def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: 
     page = admin_client.get(email.get_absolute_url()).content.decode()
     for words in ("Waiting to be sent", "Linus &lt;linus@example.com&gt;", "Hello &amp; welcome", "bill.pdf", "system"):
         assert words in page
-    assert "The &lt;text&gt;" in page
+    assert "The &lt;text&gt;" not in page  # Its HTML is shown first, in a frame.
+    assert "The &lt;text&gt;" in admin_client.get(f"{email.get_absolute_url()}?show=text").content.decode()
     assert "alert(1)" not in page
 
 
@@ -198,7 +199,7 @@ def test_the_preview_can_do_nothing(admin_client: Client, email: EmailLog) -> No
     assert response.headers["Referrer-Policy"] == "no-referrer"
     assert "no-store" in response.headers["Cache-Control"]
     page = admin_client.get(email.get_absolute_url())
-    assert '<iframe class="email-frame" sandbox=""' in page.content.decode()
+    assert '<iframe class="email-frame width-full" sandbox=""' in page.content.decode()
     assert page.headers["X-Frame-Options"] == "DENY"
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]  # A frame, too, goes nowhere else.
     assert "frame-src" not in page.headers["Content-Security-Policy"]
