@@ -14,15 +14,12 @@ def rewrite(old: EmailLog, to: str) -> EmailLog | None:
     values = read("default", old.user_id)
     if values is None:
         return None
-    told_old = old.kind == "email_changed" and not to and went_to_old(old, values["email"])
-    to = old.recipients.get().formatted if told_old else to
+    went_to = old.recipients.first()
+    own = values["email"].strip().lower()
+    told_old = old.kind == "email_changed" and not to and went_to is not None and went_to.address != own
+    to = went_to.address if told_old and went_to else to
     extra = {"by": who_did(old), "to_old_address": told_old}
     return tell(KINDS[old.kind], values, changes=old.changes, to=to or None, enabled={old.kind}, extra=extra)
-
-
-def went_to_old(old: EmailLog, address: str) -> bool:
-    """Whether it was the one to the address that had just been replaced."""
-    return [one.address for one in old.recipients.all()] != [address.strip().lower()]
 
 
 def who_did(old: EmailLog) -> str:

@@ -83,8 +83,8 @@ MIDDLEWARE = [
     "emails.middleware.CauseMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "accounts.middleware.IdleMiddleware",
-    "accounts.middleware.SecondFactorMiddleware",
+    "backoffice.zones.ZoneMiddleware",
+    *(f"accounts.middleware.{name}Middleware" for name in ("Idle", "SecondFactor")),
     "axes.middleware.AxesMiddleware",
     "backoffice.middleware.OddValuesMiddleware",
 ]

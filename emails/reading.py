@@ -16,5 +16,6 @@ def note(email: EmailLog, request: HttpRequest) -> None:
     """Keep that the signed-in person reads the body now, and from where."""
     user: Any = request.user
     since = timezone.now() - SITTING
-    if not email.events.filter(type="read", actor=user.pk, recorded_at__gte=since).exists():
+    known = ((event.type, event.actor_id) for event in email.events.all() if event.recorded_at >= since)
+    if ("read", user.pk) not in known:
         EmailEvent.of_staff(email, "read", user, address=client_address(request)).save()

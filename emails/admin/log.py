@@ -21,7 +21,7 @@ from emails.admin.control import ControlMixin, buttons, may
 from emails.admin.display import badge, moment, provider_label
 from emails.admin.downloads import DownloadsMixin
 from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, WindowFilter
-from emails.admin.page import page
+from emails.admin.page import STORY, page
 from emails.admin.paging import MOST, CappedPaginator
 from emails.admin.resend import ResendMixin
 from emails.admin.searching import HELP, parse
@@ -135,7 +135,11 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
 
     def found(self, pk: Any) -> EmailLog:
         """The message by a primary key from the URL. Raises Http404."""
-        email = EmailLog.objects.filter(pk=pk).first() if str(pk).isdecimal() and len(str(pk)) < 19 else None
+        email = (
+            EmailLog.objects.prefetch_related(*STORY).filter(pk=pk).first()
+            if str(pk).isdecimal() and len(str(pk)) < 19
+            else None
+        )
         if email is None:
             raise Http404
         return email

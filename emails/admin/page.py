@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Prefetch
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
@@ -14,9 +15,15 @@ from emails.admin.display import absolute, badge, moment, provider_label
 from emails.admin.sentence import in_words
 from emails.admin.timeline import timeline
 from emails.kinds import KINDS
-from emails.models import EmailLog, EmailRecipient, Suppression
+from emails.models import EmailEvent, EmailLog, EmailRecipient, Suppression
+from emails.payload import has_attachments
 
 LINKS = 50  # Of a chain, in each direction.
+STORY = (
+    Prefetch("events", EmailEvent.objects.order_by("occurred_at", "pk")),
+    Prefetch("resends", EmailLog.objects.without_bodies()),
+    "recipients",
+)
 
 
 def page(email: EmailLog, request: HttpRequest, *, bodies: bool) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def page(email: EmailLog, request: HttpRequest, *, bodies: bool) -> dict[str, An
         "proof": proof(email) if bodies else None,
         "readers": readers(email),
         "timeline": timeline(email),
-        "attachments": list(email.attachments.defer("content")),
+        "attachments": list(email.attachments.defer("content")) if has_attachments(email.payload) else [],
         "bodies": bodies,
         "body": body(email, request) if bodies and email.purged_at is None else None,
         "purged": email.purged_at and absolute(email.purged_at),
@@ -85,14 +92,15 @@ def proof(email: EmailLog) -> dict[str, Any]:
     handed = [event.detail["digest"] for event in email.events.all() if event.detail.get("digest")]
     if not handed:
         return {}
-    same = None if email.purged_at else digests.of_content(email, email.attachments.all()) == handed[-1]
+    attachments = email.attachments.all() if has_attachments(email.payload) else ()
+    same = None if email.purged_at else digests.of_content(email, attachments) == handed[-1]
     return {"digest": handed[-1], "same": same}
 
 
 def readers(email: EmailLog) -> list[dict[str, str]]:
     """Who has read its content, the last ones first."""
-    events = email.events.filter(type="read").order_by("-occurred_at")[:20]
-    return [{"who": str(event.detail.get("by", "")), "when": moment(event.occurred_at)} for event in events]
+    events = [event for event in email.events.all() if event.type == "read"]
+    return [{"who": str(event.detail.get("by", "")), "when": moment(event.occurred_at)} for event in events[:-21:-1]]
 
 
 def chain(email: EmailLog) -> list[EmailLog]:
@@ -108,7 +116,7 @@ def chain(email: EmailLog) -> list[EmailLog]:
             break
         before.insert(0, one)
         older = one.resend_of_id
-    newer = list(few.filter(resend_of=email.pk).order_by("pk")[:LINKS])
+    newer = sorted(email.resends.all(), key=lambda one: one.pk)
     while newer and len(after) < LINKS:
         after += newer
         newer = list(few.filter(resend_of__in=[one.pk for one in newer]).order_by("pk")[:LINKS])

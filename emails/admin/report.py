@@ -33,7 +33,7 @@ PATIENCE = 2.0  # Seconds in which the page counts days that nobody has counted 
 WINDOWS = (7, 30, 90, 365)  # Days, as links.
 LONGEST = 3660  # Days.
 SHOWN = 25  # Rows of a table; the file has all.
-WIDTH, HEIGHT = 160, 12  # Of a row's picture.
+WIDTH, HEIGHT = 110, 12  # Of a row's picture.
 TITLES = {
     By.KIND: gettext_lazy("By kind"),
     By.PROVIDER: gettext_lazy("By provider"),

@@ -122,4 +122,4 @@ def sentence_of(reason: str) -> str:
 
 def told(email: EmailLog) -> EmailEvent | None:
     """The report that decided what became of it."""
-    return email.events.filter(type=email.delivery, reported=True).order_by("occurred_at", "pk").last()
+    return next((one for one in reversed(email.events.all()) if one.reported and one.type == email.delivery), None)

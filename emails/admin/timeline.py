@@ -37,12 +37,12 @@ LATE = 2.0  # Seconds after which it is told that a report came later than what 
 
 def timeline(email: EmailLog) -> list[dict[str, Any]]:
     """The entries, each with the time since the one before it and with what only engineers want to know."""
-    events = list(email.events.select_related("recipient").order_by("occurred_at", "pk"))
-    several = len({recipient.pk for recipient in email.recipients.all()}) > 1
+    events = [event for event in email.events.all() if event.type != "read"]  # Who has read it stands by itself.
+    to = {recipient.pk: recipient.address for recipient in email.recipients.all()}
     first = {"label": _("Recorded"), "note": email.cause, "details": [], "times": 1}
     entries: list[tuple[datetime, dict[str, Any]]] = [(email.created_at, first)]
     for event in events:
-        entries.append((event.occurred_at, entry(event, several)))
+        entries.append((event.occurred_at, entry(event, to)))
     entries.sort(key=lambda pair: pair[0])
     previous: datetime | None = None
     shown: list[dict[str, Any]] = []
@@ -62,10 +62,10 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one.get("reported") and all(one.get(name) == other.get(name) for name in ("reported", "label", "note")))
 
 
-def entry(event: EmailEvent, several: bool) -> dict[str, Any]:
+def entry(event: EmailEvent, to: dict[int, str]) -> dict[str, Any]:
     return {
         "label": event_label(event),
-        "note": note_of(event, several),
+        "note": note_of(event, to),
         "details": details(event),
         "times": 1,
         "reported": event.reported,
@@ -87,14 +87,14 @@ def details(event: EmailEvent) -> list[tuple[str, str]]:
     return found
 
 
-def note_of(event: EmailEvent, several: bool) -> str:
+def note_of(event: EmailEvent, to: dict[int, str]) -> str:
     """What an entry says beside its name: who did it and why, or which recipient it is about."""
     detail = event.detail
     words = [detail.get("by", ""), _(detail["error"]) if detail.get("error") else "", detail.get("link", "")]
     if detail.get("redirected"):
         words.append(_("redirected to %s") % detail["redirected"])
-    if detail.get("to") or (several and event.recipient is not None):
-        words.insert(0, detail.get("to") or event.recipient.address)  # type: ignore[union-attr]
+    if detail.get("to") or (len(to) > 1 and event.recipient_id in to):
+        words.insert(0, detail.get("to") or to[event.recipient_id or 0])
     return ": ".join(word for word in words if word)
 
 
@@ -105,7 +105,6 @@ def event_label(event: EmailEvent) -> str:
         "rescued": _("Rescued from a stopped worker"),
         "hurried": _("To be tried at once"),
         "sent_again": _("Sent again"),
-        "read": _("Read"),
     }
     if event.type in known:
         return known[event.type]

@@ -140,7 +140,7 @@ def test_the_timeline_tells_each_attempt(admin_client: Client, email: EmailLog, 
     esp.fault = None
     delivery.drain(seconds=5)
     timeline = admin_client.get(email.get_absolute_url()).context["timeline"]
-    assert [entry["label"] for entry in timeline] == ["Recorded", "Retrying", "Sent", "Read"]
+    assert [entry["label"] for entry in timeline] == ["Recorded", "Retrying", "Sent"]
     assert "HTTP 500" in timeline[1]["note"]
 
 
