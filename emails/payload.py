@@ -25,6 +25,8 @@ ANYMAIL_FIELDS = (
 ).split()
 # Line breaks inject headers: Django's SMTP refuses them, Anymail's HTTP backends pass them on.
 FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+# As far as servers that differ can agree: no space or special outside quotes, and a closed literal (RFC 5321, 4.1.2).
+LOCAL, DOMAIN = re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\"[^\"]+\""), re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\[[^\s\[\]]+\]")
 ADDRESS_LENGTH = 320  # RFC 3696 erratum 1690: 64 + "@" + 255
 
 
@@ -150,15 +152,17 @@ def addresses(field: str, values: Any) -> list[str]:
     texts = [header(field, value) for value in values if value]  # Django sends to those that are not empty.
     for text in texts:
         parsed = getaddresses([text])
-        if field != "reply_to" and (len(parsed) != 1 or text.endswith(";") or not well_formed(parsed[0][1])):
+        if field != "reply_to" and (len(parsed) != 1 or text.endswith(";") or not well_formed(parsed[0][1], text)):
             raise UnstorableMessage(f'"{field}" holds something that is not one email address like ada@example.com.')
     return texts
 
 
-def well_formed(address: str) -> bool:
-    """Whether a bare address has a local part and a domain and fits RFC 5321's lengths."""
+def well_formed(address: str, text: str) -> bool:
+    """Whether a bare address, parsed from `text`, has a local part and a domain and fits RFC 5321's lengths."""
     local, at, domain = address.rpartition("@")
-    return bool(local and at and domain and len(address) <= ADDRESS_LENGTH and not re.search(r"\s", domain))
+    if domain.endswith("]") and "]" not in text:  # The parser has closed a literal that was left open.
+        return False
+    return bool(at and len(address) <= ADDRESS_LENGTH and LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain))
 
 
 def describe(attachment: Any, number: int) -> tuple[dict[str, Any], StoredAttachment]:

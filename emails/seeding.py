@@ -61,7 +61,7 @@ def message(
     """The columns of one message and of its recipient that are not as usual; `name` makes its message id."""
     ((_weight, state, delivery),) = drawn.choices(FATES, cum_weights=WEIGHTS)
     kind, title = titles[min(int(drawn.expovariate(0.35)), len(titles) - 1)]
-    person = int(PEOPLE * drawn.random() ** 3)
+    person = int(PEOPLE * drawn.random() ** 1.5)
     address = f"person{person}@{DOMAINS[person % len(DOMAINS)]}"
     left = state not in {State.SKIPPED, State.SUPPRESSED}
     sent_at = written + timedelta(seconds=drawn.expovariate(0.5)) if state == State.SENT else None

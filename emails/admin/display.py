@@ -1,13 +1,14 @@
 """How times and statuses look, on the list and on the message's page."""
 
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from emails.providers import PROVIDERS
 
@@ -25,6 +26,7 @@ def tone(status: str) -> str:
     return next((tone for tone, (_shape, statuses) in SHAPES.items() if status in statuses), "none")
 
 
+@lru_cache(maxsize=500)  # A list has few, many times.
 def badge(status: str, label: str) -> str:
     return toned(tone(status), label)
 
@@ -53,7 +55,13 @@ def provider_label(key: str, otherwise: str) -> str:
 
 def absolute(when: datetime) -> str:
     local = timezone.localtime(when)
-    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S %Z}"
+    return f"{day(local.date(), get_language() or '')}, {local:%H:%M:%S %Z}"
+
+
+@lru_cache(maxsize=500)
+def day(date: date, language: str) -> str:
+    """A date as the language that is active writes it."""
+    return date_format(date, "DATE_FORMAT")
 
 
 def span(seconds: float) -> str:

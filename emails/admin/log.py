@@ -3,13 +3,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -26,8 +27,11 @@ from emails.admin.paging import MOST, CappedPaginator
 from emails.admin.resend import ResendMixin
 from emails.admin.searching import HELP, parse
 from emails.admin.sentence import STUCK
-from emails.models import EmailLog, Lane, Tombstone
+from emails.models import EmailLog, EmailRecipient, Lane, Tombstone
 from emails.rows import counted
+
+# What a row of the list shows.
+LISTED = ("created_at", "kind", "state", "delivery", "provider", "subject", "error", "user_label")
 
 
 @admin.register(EmailLog)
@@ -53,7 +57,8 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
         return bulk.offered(request, super().get_actions(request, **where))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EmailLog]:
-        return super().get_queryset(request).without_bodies().prefetch_related("recipients")  # type: ignore[attr-defined, no-any-return]
+        to = Prefetch("recipients", EmailRecipient.objects.only("email_id", "address"))
+        return super().get_queryset(request).only(*LISTED).prefetch_related(to)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[EmailLog], search_term: str
@@ -102,6 +107,13 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
 
     def has_delete_permission(self, request: HttpRequest, obj: EmailLog | None = None) -> bool:
         return False
+
+    @admin.display(description=mark_safe('<input type="checkbox" id="action-toggle">'))
+    def action_checkbox(self, obj: EmailLog) -> SafeString:
+        """As Django's, whose template of a form's widget takes a fifth of the page's time."""
+        label = gettext("Select this object for an action - {}").format(obj)
+        box = '<input type="checkbox" name="_selected_action" value="{}" class="action-select" aria-label="{}">'
+        return format_html(box, obj.pk, label)
 
     @admin.display(description=_("status"))
     def status_badge(self, email: EmailLog) -> str:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
@@ -25,6 +26,7 @@ HELP = gettext_lazy(
 )
 TERM = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"|(\S+))', re.IGNORECASE)
 WORDY = 200_000  # Words are looked for among so many messages at most, the newest: no index holds every word.
+DAYS = {"after", "before"}
 OTHER = "other"  # The kind of mail that no kind made.
 
 
@@ -42,16 +44,28 @@ class Search:
         for condition in self.conditions:
             emails = emails.filter(condition)
         if self.reads and self.since is None:
-            older = EmailLog.objects.filter(created_at__lt=self.until) if self.until else EmailLog.objects.all()
-            newest = older.order_by("-created_at" if self.until else "-pk").values_list("pk", flat=True).first() or 0
-            emails = emails.filter(pk__gt=newest - WORDY)
+            emails = emails.filter(pk__gt=self.newest - WORDY)
         return emails
+
+    @cached_property
+    def newest(self) -> int:
+        """The last message that words are looked for in."""
+        older = EmailLog.objects.filter(created_at__lt=self.until) if self.until else EmailLog.objects.all()
+        return older.order_by("-created_at" if self.until else "-pk").values_list("pk", flat=True).first() or 0
+
+    def begins(self, word: str) -> Q:
+        """Messages to an address that begins so: found among those that are read anyway, all of them at once."""
+        self.reads = True
+        among = Q(email__created_at__gte=self.since) if self.since else Q(email_id__gt=self.newest - WORDY)
+        found = EmailRecipient.objects.order_by().filter(among, address__startswith=word.lower())
+        return Q(pk__in=found.values("email"))
 
 
 def parse(text: str) -> Search:
     """Understand a search; what is not understood is left out, with words for whoever typed it."""
     search = Search()
-    for minus, key, quoted, plain in TERM.findall(text.strip()):
+    # Days first: they say which messages are read for words.
+    for minus, key, quoted, plain in sorted(TERM.findall(text.strip()), key=lambda term: term[1].lower() not in DAYS):
         word, key = quoted or plain, key.lower()
         if not word or word == "-":
             continue
@@ -76,12 +90,7 @@ def sent_to(**conditions: Any) -> QuerySet[Any]:
 def by_address(search: Search, word: str) -> Q:
     if "@" in word.strip("@"):
         return Q(pk__in=sent_to(address=bare(word)))
-    search.reads = True
-    return Q(begins(word))
-
-
-def begins(word: str) -> Exists:
-    return Exists(EmailRecipient.objects.filter(email=OuterRef("pk"), address__startswith=word.lower()))
+    return search.begins(word)
 
 
 def by_id(search: Search, word: str) -> Q | None:
@@ -91,11 +100,11 @@ def by_id(search: Search, word: str) -> Q | None:
     return Q(pk__in=known_as(word))
 
 
-def known_as(word: str, *more: QuerySet[Any]) -> QuerySet[Any]:
-    """The messages with this id, ours or a provider's, and `more`. A union: of an OR, no index would be used."""
+def known_as(word: str) -> QuerySet[Any]:
+    """The messages with this id, ours or a provider's. A union: of an OR, no index would be used."""
     ids = {word, word.strip("<>"), f"<{word}>"}  # Some providers' ids have the brackets, some have none.
     emails = EmailLog.objects.order_by()
-    found = [emails.filter(message_id__in=ids).values("pk"), sent_to(message_id__in=ids), *more]
+    found = [emails.filter(message_id__in=ids).values("pk"), sent_to(message_id__in=ids)]
     try:
         found.append(emails.filter(ref=UUID(word)).values("pk"))
     except ValueError:
@@ -164,9 +173,10 @@ def words(search: Search, word: str) -> Q:
     if word.startswith("<") or re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", word.lower()):
         return Q(pk__in=known_as(word))
     if "@" in word.strip("@"):
-        return Q(pk__in=known_as(word, sent_to(address=bare(word))))
-    search.reads = True
-    return Q(user_label__icontains=word) | Q(subject__icontains=word) | Q(begins(word)) | Q(pk__in=known_as(word))
+        to = sent_to(address=bare(word))  # Alone, since an index has it in the order of the list.
+        return Q(pk__in=to) if to.exists() else Q(pk__in=known_as(word))
+    texts = Q(user_label__icontains=word) | Q(subject__icontains=word)
+    return texts | search.begins(word) | Q(pk__in=known_as(word))
 
 
 KEYS: dict[str, Callable[[Search, str], Q | None]] = {

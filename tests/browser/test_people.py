@@ -1,70 +1,18 @@
 """The whole story of a person, in a browser: invited, signed in with a second factor, disabled, anonymised."""
 
 import base64
-import os
 import re
-from pathlib import Path
-from typing import Any
 
-import axe_playwright_python
 import pytest
 from django_otp.oath import totp
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.browser.conftest import RunningSite
+from tests.browser.visitor import LOOKS, Visitor
 from tests.sink import SMTPSink
 
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/accounts/(?:invitation|reset)/\S+?/\S+?/")
-# What reaches beyond the right edge, where the page can be scrolled there.
-WIDER = """document.documentElement.scrollWidth <= innerWidth ? [] : [document.documentElement.scrollWidth, innerWidth,
-...[...document.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > innerWidth)
-.map(e => e.outerHTML.slice(0, 80))]"""
-FOLDER = os.environ.get("SCREENSHOTS", "")  # Where pictures of every page are kept, to be looked at.
 PASSWORD = "a long and secret one"
-LOOKS: dict[str, Any] = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": {"width": 360, "height": 740}},
-    "without JavaScript": {"java_script_enabled": False},
-}
-
-
-class Visitor:
-    """Somebody's browser, which looks at every page it comes to: is it fit for everybody, does it fit?"""
-
-    def __init__(self, browser: Browser, look: str) -> None:
-        self.look, self.seen = f"{look} {id(self)}", 0
-        self.scripts = look != "without JavaScript"
-        self.page: Page = browser.new_context(**LOOKS[look]).new_page()
-        self.errors: list[str] = []
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-
-    def see(self) -> Page:
-        if FOLDER:
-            self.seen += 1
-            self.page.screenshot(path=Path(FOLDER) / f"{self.look}-{self.seen:03}.png", full_page=True)
-        assert self.page.locator("h1").first.is_visible(), self.page.url
-        if self.scripts:
-            self.page.evaluate(AXE)
-            found = self.page.evaluate("axe.run({preload: false})")["violations"]
-            bad = [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in {"serious", "critical"}]
-            assert bad == [], self.page.url
-            assert self.page.evaluate(WIDER) == [], self.page.url
-        return self.page
-
-    def go(self, url: str) -> Page:
-        self.page.goto(url)
-        return self.see()
-
-    def press(self, name: str) -> Page:
-        with self.page.expect_navigation():
-            self.page.locator("#content").get_by_role("button", name=name, exact=True).first.click()
-        return self.see()
-
-    def fill(self, **values: str) -> None:
-        for name, value in values.items():
-            self.page.fill(f"[name={name}]", value)
 
 
 def mailed_link(site: RunningSite, sink: SMTPSink, address: str) -> str:
