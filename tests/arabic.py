@@ -3,4 +3,4 @@
 from backoffice.settings import *  # noqa: F403
 
 LANGUAGE_CODE = "ar"
-LANGUAGES = [("ar", "Arabic"), ("en", "English")]
+LANGUAGES = [("ar", "Arabic")]  # Whatever the browser would rather have.

@@ -39,7 +39,7 @@ class ResendForm(forms.Form):
         label=gettext_lazy("To another address"),
         max_length=ADDRESS_LENGTH,
         required=False,
-        help_text=gettext_lazy("Leave it empty for the address that it went to. To correct the person’s, change them."),
+        help_text=gettext_lazy("Leave it empty for the address that it went to. A person’s own address is corrected on their page."),
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
