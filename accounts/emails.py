@@ -40,8 +40,15 @@ REACTIVATED = account_email("reactivated", _("Reactivated"), _("An account is ac
 ACCESS_CHANGED = account_email(
     "access_changed", _("Access changed"), _("Staff or superuser status, groups or permissions change."), security=True
 )
-DELETION_NOTICE = account_email("deletion_notice", _("Deletion notice"), _("An account is about to be deleted."))
-ACCOUNT_DELETED = account_email("account_deleted", _("Account deleted"), _("An account has been deleted."))
+DELETION_NOTICE = account_email(
+    "deletion_notice",
+    _("Deletion notice"),
+    _("An account is about to be deleted."),
+    rewrite=None,  # Who is still there is not about to be deleted.
+)
+ACCOUNT_DELETED = account_email(
+    "account_deleted", _("Account deleted"), _("An account has been deleted."), rewrite=None
+)
 
 INVITATION = account_email(
     "invitation",

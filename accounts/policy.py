@@ -31,6 +31,7 @@ NEEDS = {
     "delete": "accounts.delete_user",
     "anonymise": "accounts.anonymise_user",
     "export": "accounts.export_user",
+    "write_again": "emails.resend_emaillog",
 }
 # What nobody does to themselves, so that a superuser who acts is always left. One's own second factor is taken away
 # where it is proved first: /accounts/second-factor/setup/.

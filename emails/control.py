@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from emails.models import EmailEvent, EmailLog, State
-from emails.resending import AGAIN, NotNow, send_again, settle_doubt
+from emails.resending import AGAIN, NotNow, send_again, settle_doubt, ways
 
-__all__ = ["NotNow", "believe", "cancel", "hurry", "send_again", "verbs"]
+__all__ = ["NotNow", "believe", "cancel", "hurry", "resend", "send_again", "verbs"]
 
 
 def cancel(email: EmailLog, actor: Any, reason: str) -> None:
@@ -39,6 +39,11 @@ def believe(email: EmailLog, actor: Any, reason: str) -> None:
         EmailEvent.of_staff(email, State.SENT, actor, error=reason).save()
 
 
+def resend(email: EmailLog, actor: Any, reason: str) -> EmailLog:
+    """Send once more what has been sent, or was left out on purpose, as it was seen."""
+    return send_again(email, actor, reason, seen=email.status)
+
+
 def verbs(email: EmailLog) -> list[str]:
     """What can be done with the message as it is."""
     if email.state in {State.QUEUED, State.RETRYING}:
@@ -46,4 +51,4 @@ def verbs(email: EmailLog) -> list[str]:
         return [*(["hurry"] if email.state == State.RETRYING else []), *stop]
     if email.state == State.IN_DOUBT:
         return ["believe", "send_again"]
-    return ["send_again"] if email.state in AGAIN and email.payload and not email.resends.exists() else []
+    return (["send_again"] if email.state in AGAIN else ["resend"]) if ways(email) else []

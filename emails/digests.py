@@ -1,13 +1,15 @@
 """Proof in a few letters: with which templates an email was written, and what was handed over for it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from django.conf import settings
 from django.template import Template, TemplateDoesNotExist
 from django.template.loader import get_template
 from django.template.loader_tags import ExtendsNode, IncludeNode
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from emails.kinds import EmailKind
 from emails.models import EmailAttachment, EmailLog
@@ -48,12 +50,19 @@ def sources(one: Template) -> Iterator[str]:
             yield from sources(template(name))
 
 
-def of_content(email: EmailLog, attachments: Iterable[EmailAttachment]) -> str:
-    """SHA-256 of what a row hands over, in hexadecimal digits: what is secret in it stands as its placeholder.
+def is_of(digest: str, email: EmailLog, attachments: Collection[EmailAttachment]) -> bool:
+    """Whether the digest was made of this content, under the site's key or one before it."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return any(constant_time_compare(of_content(email, attachments, key), digest) for key in keys)
 
-    Each piece goes in with its length before it, so that nothing can move from one to the next.
+
+def of_content(email: EmailLog, attachments: Iterable[EmailAttachment], key: str = "") -> str:
+    """HMAC-SHA-256 of what a row hands over, in hexadecimal digits: what is secret in it stands as its placeholder.
+
+    Keyed, since a short code or an anonymised name could else be guessed from it. Each piece goes in with its length
+    before it, so that nothing can move from one to the next.
     """
-    found = hashlib.sha256()
+    found = salted_hmac("emails.digests", b"", secret=key or settings.SECRET_KEY, algorithm="sha256")
     pieces = [email.payload.encode(), email.text.encode(), email.html.encode()]
     for piece in [*pieces, *(bytes(attachment.content) for attachment in attachments)]:
         found.update(f"{len(piece)}:".encode())

@@ -44,8 +44,13 @@ def send_elsewhere(message: EmailMessage, redirect: str) -> None:
             del message.extra_headers[name]
 
 
+# Some providers take commands as headers: SendGrid's X-SMTPAPI, Mandrill's X-MC-…, Mailgun's X-Mailgun-….
+COMMANDS = ("resent-", "x-smtpapi", "x-mc-", "x-mailgun-")
+
+
 def names_recipients(header: str) -> bool:
-    return header.lower() in {"to", "cc", "bcc"} or header.lower().startswith("resent-")
+    """Whether a header may say who else gets the message."""
+    return header.lower() in {"to", "cc", "bcc"} or header.lower().startswith(COMMANDS)
 
 
 def as_addressed(outcome: Outcome, email: EmailLog) -> Outcome:

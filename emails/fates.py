@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import astuple, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +12,10 @@ from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from emails import overview
 from emails.fold import Fate, Told, fold, overall, proves_acceptance, proves_refusal
-from emails.models import EmailEvent, EmailLog, EmailRecipient, State
+from emails.models import DayCount, EmailEvent, EmailLog, EmailRecipient, State
+from emails.models.daycount import day_of
 from emails.providers import PROVIDERS
 from emails.rows import updating
 from emails.signals import announce, email_failed, email_sent, email_status_changed
@@ -32,7 +34,7 @@ def lock(pks: Collection[int]) -> list[EmailLog]:
 
     In the order of their keys, so that two never wait for each other.
     """
-    names = ("pk", "state", "delivery", "provider", "first_tried_at", "message_id")
+    names = ("pk", "created_at", "state", "delivery", "provider", "first_tried_at", "message_id")
     rows = EmailLog.objects.using(router.db_for_write(EmailLog)).filter(pk__in=pks).only(*names).order_by("pk")
     return list(rows.select_for_update(no_key=True)) if pks else []
 
@@ -103,7 +105,16 @@ def settle(emails: Iterable[EmailLog], recipients: Any, reports: Any, using: str
     announce(email_sent, {pk: {} for pk, state in proofs.items() if state == State.SENT}, using)
     announce(email_failed, {pk: {} for pk, state in proofs.items() if state != State.SENT}, using)
     announce(email_status_changed, changes, using)
+    outdate(email for email in emails if email.pk in changes)
     return set(proofs)
+
+
+def outdate(emails: Iterable[EmailLog]) -> None:
+    """A report that comes so late that its day is not counted anew any more has it counted once more."""
+    counted = timezone.now() - timedelta(days=overview.again())
+    days = {day_of(email.created_at) for email in emails if email.created_at < counted}
+    if days:
+        DayCount.outdate(days)
 
 
 def proved(

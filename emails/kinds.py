@@ -28,8 +28,9 @@ class EmailKind:
     mint: Callable[[Any], dict[int, str]] | None = None
     renew: Callable[[Any, Any], Any] | None = None
     # Writes the email of a row once more, with the templates and the person as they are now, to an address or, where
-    # that is "", to the person's own; None where the person is gone.
-    rewrite: Callable[[Any, str], Any] | None = None
+    # that is "", to the person's own, for who asks for it. None where the person is gone or what it tells is no longer
+    # so; raises PermissionError as `renew` does.
+    rewrite: Callable[[Any, str, Any], Any] | None = None
     # For how many days its content, and the row itself, are kept, where not for as long as the settings say.
     keep_body_days: int | None = None
     keep_days: int | None = None

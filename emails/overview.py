@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count
 from django.utils import timezone
 
+from emails.kinds import KINDS
 from emails.models import DayCount, EmailLog, State
 from emails.models.daycount import bounds
 from emails.models.recipient import DELIVERY_TROUBLE
@@ -17,7 +19,7 @@ from emails.models.status import STATUS
 KEY, SECONDS = "emails.overview", 60
 DAYS = 30
 MOST_WAITING = 100_000  # Counted no further.
-AGAIN = 7  # Days back for which reports may still come, so that they are counted anew each day.
+AGAIN = 7  # Days back for which reports may well still come, so that they are counted anew each day.
 DELIVERED = ("delivered",)
 LOST = {*TROUBLE, *DELIVERY_TROUBLE}  # As the list that the figure leads to: NEEDS_ATTENTION.
 OUT = ("sent", "deferred", *DELIVERED, "bounced", "rejected", "complained")  # It has left, whatever came of it.
@@ -99,10 +101,16 @@ def roll_up(day: date) -> dict[str, int]:
     return found
 
 
+def again() -> int:
+    """For how many days back; not so long that something of them is forgotten already."""
+    kept = [kind.keep_days for kind in KINDS.values() if kind.keep_days is not None]
+    return int(min([AGAIN, settings.EMAILS["LOG_RETENTION"].days, *kept]))
+
+
 def roll_up_lately() -> None:
     """Daily: what the last days have come to since."""
     today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
-    for back in range(1, AGAIN + 1):
+    for back in range(1, again() + 1):
         roll_up(today - timedelta(days=back))
 
 

@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from emails import tasks
+from emails import statistics, tasks
 from emails.kinds import KINDS
 from emails.models import EmailAttachment, EmailEvent, EmailLog, EmailRecipient, LegalHold, State, Tombstone
+from emails.models.daycount import day_of
 
 ENDED = (State.SENT, State.FAILED, State.SUPPRESSED, State.SKIPPED, State.CANCELLED, State.EXPIRED)
 BATCH = 500
@@ -63,6 +64,8 @@ def purge(seconds: float | None = None, progress: Progress = lambda what, number
     """Do what is due, for `seconds` at most; `progress` is told of each batch."""
     now, until = timezone.now(), time.monotonic() + (float("inf") if seconds is None else seconds)
     bodies = rows = 0
+    if count_first(now, until):  # What is forgotten can't be counted any more.
+        return Purged(0, 0, more=True)
     for what, step in (("bodies", forget_bodies), ("rows", forget_rows)):
         while number := step(now):
             bodies, rows = (bodies + number, rows) if what == "bodies" else (bodies, rows + number)
@@ -70,6 +73,15 @@ def purge(seconds: float | None = None, progress: Progress = lambda what, number
             if time.monotonic() > until:
                 return Purged(bodies, rows, more=True)
     return Purged(bodies, rows, more=False)
+
+
+def count_first(now: datetime, until: float) -> bool:
+    """Count the days that rows are about to be taken from; whether the time was over before all were."""
+    first = outlived(now).values_list("created_at", flat=True).first()
+    if first is None:
+        return False
+    last = statistics.today() - timedelta(days=1)
+    return bool(statistics.ensure(day_of(first), last, until - time.monotonic()))
 
 
 def held(emails: QuerySet[EmailLog]) -> QuerySet[EmailLog]:

@@ -7,12 +7,24 @@ from django.db.models import Model, Q
 from django.utils.translation import gettext_noop
 
 from emails.addresses import bare
-from emails.models import EmailAttachment, EmailEvent, EmailLog, EmailRecipient, LegalHold, Pause, State, Suppression
+from emails.models import (
+    DayCount,
+    EmailAttachment,
+    EmailEvent,
+    EmailLog,
+    EmailRecipient,
+    LegalHold,
+    Pause,
+    State,
+    Suppression,
+)
+from emails.models.daycount import day_of
 from emails.models.state import DUE
 
 REDACTED = "•••"
 ANONYMISED = gettext_noop("Anonymised.")
 CHUNK = 500
+TELLING = ("to", "error", "digest", "message_id", "redirected")  # Of an event of ours, what may name a person.
 ACTED: tuple[tuple[type[Model], str], ...] = (  # Who did so, by name.
     (Pause, "started_by_label"),
     (Pause, "ended_by_label"),
@@ -29,7 +41,9 @@ def redact(person_pk: Any, label: str, address: str = "", known_as: Collection[s
     it stands for each of `known_as` where staff are named without being referred to.
     """
     to = EmailRecipient.objects.filter(address=bare(address)).values("email") if address else []
-    about = EmailLog.objects.filter(Q(user=person_pk) | Q(user=None, pk__in=to))
+    theirs = Q(user=person_pk) | Q(user=None, pk__in=to)
+    own: set[int] = set(EmailLog.objects.filter(theirs).values_list("pk", flat=True))
+    about = EmailLog.objects.filter(theirs | Q(pk__in=chained(own) - own))
     # Claimed ones too: the worker finds, as it fences them, that they are no longer its own.
     waiting = about.filter(state__in=[*DUE, State.CLAIMED], doubtful=False)
     waiting.update(state=State.CANCELLED, error=ANONYMISED, lease_until=None)
@@ -44,15 +58,37 @@ def redact(person_pk: Any, label: str, address: str = "", known_as: Collection[s
     return len(keys)
 
 
+def chained(keys: set[int]) -> set[int]:
+    """With what they were sent in place of and what was sent in place of them, perhaps to another address."""
+    new = keys
+    while new:
+        linked: set[int] = set()
+        for start in range(0, len(new), CHUNK):
+            some = list(new)[start : start + CHUNK]
+            linked |= set(EmailLog.objects.filter(resend_of__in=some).values_list("pk", flat=True))
+            before = EmailLog.objects.filter(pk__in=some, resend_of__isnull=False)
+            linked |= {pk for pk in before.values_list("resend_of", flat=True) if pk is not None}
+        new = linked - keys
+        keys = keys | new
+    return keys
+
+
 def blank(keys: list[int], label: str) -> None:
     rows = EmailLog.objects.filter(pk__in=keys)
+    DayCount.outdate({day_of(written) for written in rows.values_list("created_at", flat=True)}, forget=True)
     addresses = set(EmailRecipient.objects.filter(email__in=keys).values_list("address", flat=True))
     Suppression.objects.filter(address__in=addresses).delete()
     EmailAttachment.objects.filter(email__in=keys).delete()
     EmailRecipient.objects.filter(email__in=keys).update(formatted=REDACTED, address="")
-    EmailEvent.objects.filter(email__in=keys).filter(Q(reported=True) | Q(detail__has_key="to")).update(detail={})
+    events = EmailEvent.objects.filter(email__in=keys)
+    events.filter(reported=True).update(detail={})
+    for event in events.filter(reported=False).only("pk", "detail"):
+        # Who did what, and when, stays; what it was about does not.
+        kept = {name: value for name, value in event.detail.items() if name not in TELLING}
+        EmailEvent.objects.filter(pk=event.pk).exclude(detail=kept).update(detail=kept)
     changed = rows.exclude(changes={}).only("pk", "changes")
     for row in changed:
         row.changes = {name: [REDACTED, REDACTED] for name in row.changes}
     EmailLog.objects.bulk_update(changed, ["changes"])
+    rows.exclude(error="").exclude(error=ANONYMISED).update(error=REDACTED)
     rows.update(user_label=label, subject=REDACTED, text="", html="", payload="", sealed="", message_id="")

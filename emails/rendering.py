@@ -11,7 +11,7 @@ import css_inline
 from anymail.message import AnymailMessage
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.utils import timezone, translation
 
 from emails.digests import version
 from emails.facts import Facts
@@ -35,7 +35,8 @@ def render(
     Raises Django's template errors for a broken template and ValueError for an address that can't be one.
     """
     language = language if translation.check_for_language(language) else settings.LANGUAGE_CODE
-    with translation.override(language):
+    # A member of staff's own zone is none of the person's business.
+    with translation.override(language), timezone.override(None):
         bidi = translation.get_language_bidi()
         values = {
             **context,

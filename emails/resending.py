@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from emails.addresses import bare
 from emails.kinds import KINDS, EmailKind
 from emails.models import EmailEvent, EmailLog, State, Suppression
+from emails.payload import UnstorableMessage, addresses
 from emails.recording import record_again
 from emails.suppression import bars
 
@@ -30,31 +31,32 @@ def ways(email: EmailLog) -> list[str]:
     kind = KINDS.get(email.kind)
     if kind is not None and kind.renew is not None:
         return [ANEW]
-    found = [SAME] if email.payload and not email.has_sealed else []
+    found = [SAME] if email.payload and not (email.has_sealed or email.secret) else []
     return [*found, ANEW] if kind is not None and kind.rewrite is not None and email.user_id else found
 
 
 def may_go_elsewhere(email: EmailLog) -> bool:
-    """Whether it may be sent to a corrected address: what holds a link goes to nobody but the person."""
+    """Whether it may be sent to a corrected address: what holds a link or guards an account is for the person alone."""
     kind = KINDS.get(email.kind)
-    return not email.has_sealed and '"merge_' not in email.payload and (kind is None or kind.renew is None)
+    secretive = email.has_sealed or bool(email.secret) or (kind is not None and (kind.security or bool(kind.renew)))
+    return not secretive and '"merge_' not in email.payload
 
 
-def send_again(
-    email: EmailLog, actor: Any, reason: str, *, way: str = "", to: str = "", although_sent: bool = False
-) -> EmailLog:
+def send_again(email: EmailLog, actor: Any, reason: str, *, way: str = "", to: str = "", seen: str = "") -> EmailLog:
     """Send the message once more, as a new row that refers to this one; it settles a doubt about this one.
 
-    `way` is SAME or ANEW, or "" for the one that fits. `to` is a corrected address in place of those it went to.
-    Without `although_sent`, what has left is left alone. Raises NotNow, with words for staff, and does nothing then.
+    `way` is SAME or ANEW, or "" for the one that fits. `to` is a corrected address in place of those it went to. `seen`
+    is the status that whoever asks has seen: without it, what has left or was left out is left alone, and where it is
+    another one by now, nothing is done. Raises NotNow, with words for staff, and does nothing then.
     """
-    to = corrected(email, to)
+    to = corrected(email, way, to)
     refused = ""
     with transaction.atomic():
         old = EmailLog.objects.select_for_update().get(pk=email.pk)
-        allowed = (*(ENDED if although_sent else AGAIN), State.IN_DOUBT)
-        if old.resends.exists() or old.state not in allowed:
+        if old.resends.exists() or old.state not in (*(ENDED if seen else AGAIN), State.IN_DOUBT):
             raise NotNow(_("It has been sent again already, or is on its way."))
+        if seen and old.status != seen:
+            raise NotNow(_("Its status has changed in the meantime: look at it once more before you send it again."))
         kind = KINDS.get(old.kind)
         try:
             new = again(old, kind, actor, way, to)
@@ -71,15 +73,18 @@ def send_again(
     return new
 
 
-def corrected(email: EmailLog, to: str) -> str:
-    """The address in a form that can be sent to; "" where it is none but the message's own."""
+def corrected(email: EmailLog, way: str, to: str) -> str:
+    """The address in a form that can be sent to; "" where it is the one that the same content goes to anyway."""
     to = to.strip()
-    if not to or [bare(to)] == [one.address for one in email.recipients.all()]:
+    if not to or (way == SAME and [bare(to)] == [one.address for one in email.recipients.all()]):
         return ""
     try:
         validate_email(to)
-    except ValidationError:
+        addresses("to", [to])
+    except (ValidationError, UnstorableMessage):
         raise NotNow(_("That is not an email address like ada@example.com.")) from None
+    if '"' in to or to.endswith("]"):
+        raise NotNow(_("That is not an email address like ada@example.com."))
     if not may_go_elsewhere(email):
         raise NotNow(_("It holds a link for the person alone: it goes to no other address than theirs."))
     return to
@@ -91,7 +96,7 @@ def again(old: EmailLog, kind: EmailKind | None, actor: Any, way: str, to: str) 
     if way == ANEW:
         if kind is None or kind.rewrite is None:
             raise NotNow(_("It can't be written anew: no kind of email of ours made it."))
-        return written(kind.rewrite(old, to))
+        return written(kind.rewrite(old, to, actor))
     return repeated(old, to)
 
 
@@ -99,12 +104,16 @@ def written(new: EmailLog | None) -> EmailLog:
     """What held a secret is written with another one, to the address that the person has now; so is what is anew."""
     if new is None:
         raise NotNow(_("The person is gone or disabled, or needs it no more."))
+    if new.state != State.QUEUED:  # Recorded as not sent; the transaction is taken back.
+        raise NotNow(
+            _("It would not be sent: %(reason)s") % {"reason": _(new.error) if new.error else new.status_label}
+        )
     return new
 
 
 def repeated(old: EmailLog, to: str) -> EmailLog:
     """The same bytes as a new row."""
-    if old.has_sealed:
+    if old.has_sealed or old.secret:
         raise NotNow(_("It held a link that is kept nowhere: have a new one asked for."))
     if not old.payload:
         raise NotNow(_("It has no content any more."))

@@ -86,7 +86,7 @@ def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: 
         state = states[email.pk]
         redirected = settings.EMAILS["REDIRECT_TO"] if outcome.asked else ""
         detail = {"error": outcome.error, "attempt": email.attempts, "redirected": redirected}
-        detail |= {"message_id": outcome.message_id, "digest": email.digest}
+        detail |= {"message_id": outcome.message_id, "digest": email.digest if outcome.asked else ""}
         events.append(EmailEvent.of_attempt(email, state, detail, now))
         of_recipients = told(email, outcome)
         ids += [(pk, message_id) for pk, message_id, _ in of_recipients]

@@ -17,13 +17,15 @@ from django.utils import timezone
 
 from emails import overview, tasks
 from emails.models import DayCount, EmailEvent, EmailLog
-from emails.models.daycount import bounds
+from emails.models.daycount import bounds, day_of
 
 By = DayCount.By
 DETAILED = (By.KIND, By.PROVIDER, By.DOMAIN, By.REASON)
 RATIO = 1.25  # From one bucket of the histogram to the next.
 MOST = {By.DOMAIN: 100, By.REASON: 20}  # A day, the most frequent; the others are summed as "".
+REASONS = 5  # Kept of a kind, a provider or a domain a day.
 BATCH = 2_000
+HALF_A_DAY = timedelta(hours=12)
 FRESH = timedelta(minutes=5)  # For how long today's figures are taken as they are.
 ADDRESS, NUMBER = re.compile(r"\S+@\S+"), re.compile(r"\d{6,}|[0-9a-f-]{20,}", re.IGNORECASE)
 LONGEST_REASON = 160
@@ -35,6 +37,7 @@ class Figures:
 
     counts: Counter[str] = field(default_factory=Counter)  # By EmailLog.status.
     took: Counter[int] = field(default_factory=Counter)  # By bucket.
+    reasons: Counter[str] = field(default_factory=Counter)  # Why it was lost, in words.
 
     @property
     def total(self) -> int:
@@ -64,6 +67,7 @@ class Figures:
     def add(self, other: "Figures") -> None:
         self.counts.update(other.counts)
         self.took.update(other.took)
+        self.reasons.update(other.reasons)
 
 
 def bucket(took: float) -> int:
@@ -81,46 +85,59 @@ Found = dict[str, dict[str, Figures]]
 
 def count(day: date) -> None:
     """Count one day anew, in a single pass over its messages."""
+    began = timezone.now()  # What changes while it is counted may be missing.
     begin, end = bounds(day)
-    rows = EmailLog.objects.filter(created_at__gte=begin, created_at__lt=end).order_by("pk")
+    # In the order of an index, so that nobody sorts ten million rows for one day.
+    rows = EmailLog.objects.filter(created_at__gte=begin, created_at__lt=end).order_by("created_at", "pk")
     found: Found = {by: defaultdict(Figures) for by in DETAILED}
     for messages in batches(rows):
-        unhappy = {pk for pk, message in messages.items() if message["status"] in overview.LOST}
-        reasons = told_reasons(unhappy)
+        told = told_reasons(pk for pk, message in messages.items() if message["status"] in overview.LOST)
         for pk, message in messages.items():
-            status = message["status"]
-            found[By.KIND][message["kind"]].counts[status] += 1
-            found[By.PROVIDER][message["provider"]].counts[status] += 1
-            if pk in unhappy:
-                found[By.REASON][reason(reasons.get(pk) or message["error"])].counts[status] += 1
-            for address, delivery, took in message["recipients"]:
-                here = found[By.DOMAIN][address.rpartition("@")[2][:255]]
-                here.counts[delivery or status] += 1
-                if took is not None:
-                    for figures in (here, found[By.KIND][message["kind"]], found[By.PROVIDER][message["provider"]]):
-                        figures.took[bucket(took)] += 1
-    mark = DayCount(day=day, by=By.COUNTED)  # It may have had no mail.
+            add(found, message, told.get(pk, ""))
+    mark = DayCount(day=day, by=By.COUNTED, counted_at=began)  # It may have had no mail.
     DayCount.roll_up(day, [*DETAILED, By.COUNTED], [mark, *as_rows(day, found)])
+
+
+def add(found: Found, message: dict[str, Any], told: str) -> None:
+    """One message more; `told` is what the provider said of it."""
+    status = message["status"]
+    mine = (found[By.KIND][message["kind"]], found[By.PROVIDER][message["provider"]])
+    why = reason(told or message["error"]) if status in overview.LOST else None
+    for figures in mine:
+        figures.counts[status] += 1
+    if why is not None:
+        found[By.REASON][why].counts[status] += 1
+        for figures in mine:
+            figures.reasons[why] += 1
+    for address, fate, took in message["recipients"]:
+        here = found[By.DOMAIN][address.rpartition("@")[2][:255]]
+        here.counts[fate] += 1
+        if why is not None and fate in overview.LOST:
+            here.reasons[why] += 1
+        if took is not None:
+            for figures in (here, *mine):
+                figures.took[bucket(took)] += 1
 
 
 def batches(rows: Any) -> Iterator[dict[int, dict[str, Any]]]:
     """Messages by primary key, with their recipients, some at a time."""
     names = ("pk", "kind", "provider", "state", "delivery", "error", "sent_at")
-    of_recipient = ("recipients__address", "recipients__delivery", "recipients__delivery_at")
+    of_recipient = ("address", "delivery", "delivery_at", "suppressed")
     some: dict[int, dict[str, Any]] = {}
-    for pk, kind, provider, state, delivery, error, sent_at, *recipient in rows.values_list(
-        *names, *of_recipient
-    ).iterator(BATCH):
+    values = rows.values_list(*names, *(f"recipients__{name}" for name in of_recipient))
+    for pk, kind, provider, state, delivery, error, sent_at, *recipient in values.iterator(BATCH):
         if pk not in some:
             if len(some) >= BATCH:
                 yield some
                 some = {}
             message = {"kind": kind, "provider": provider, "status": delivery or state, "error": error}
             some[pk] = {**message, "recipients": []}
-        address, reported, at = recipient
+        address, reported, at, suppressed = recipient
         if address:
             took = (at - sent_at).total_seconds() if reported == "delivered" and at and sent_at else None
-            some[pk]["recipients"].append((address, reported, took))
+            # One without a report has left with the message, and no more is known of it.
+            fate = "suppressed" if suppressed else reported or state
+            some[pk]["recipients"].append((address, fate, took))
     yield some
 
 
@@ -146,30 +163,44 @@ def as_rows(day: date, found: Found) -> Iterator[DayCount]:
                 rest.add(one)
             ranked = [*named[: MOST[By(by)]], *([("", rest)] if rest.total else [])]
         for value, one in ranked:
-            yield DayCount(day=day, by=by, value=value, counts=one.counts, took=one.took)
+            reasons = dict(one.reasons.most_common(REASONS))
+            yield DayCount(day=day, by=by, value=value, counts=one.counts, took=one.took, reasons=reasons)
 
 
 def of_days(first: date, last: date, by: Sequence[str] = DETAILED) -> dict[str, dict[str, Figures]]:
     """What is counted of these days, both included: {by: {value: Figures}}."""
     found: Found = {name: defaultdict(Figures) for name in by}
     rows = DayCount.objects.filter(day__gte=first, day__lte=last, by__in=by)
-    for name, value, counts, took in rows.values_list("by", "value", "counts", "took").iterator():
+    for name, value, counts, took, reasons in rows.values_list("by", "value", "counts", "took", "reasons").iterator():
         found[name][value].counts.update(counts)
         found[name][value].took.update({int(bucket): number for bucket, number in took.items()})
+        found[name][value].reasons.update(reasons)
     return found
 
 
+def today() -> date:
+    """In the zone of the site, as all days here."""
+    return timezone.localdate(timezone.now(), timezone.get_default_timezone())
+
+
+def oldest() -> date:
+    """The first day of which anything is known."""
+    written = EmailLog.objects.order_by("created_at").values_list("created_at", flat=True).first()
+    return day_of(written) if written else today()
+
+
 def uncounted(first: date, last: date) -> list[date]:
-    """Which of these days are not counted yet, the newest first; today is, where it was a moment ago."""
-    today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
-    marks = DayCount.objects.filter(day__gte=first, day__lte=last, by=By.COUNTED)
-    known = {day for day, at in marks.values_list("day", "counted_at") if day < today or at > timezone.now() - FRESH}
+    """Which of these days are not counted yet, the newest first. A day is once it was counted after its end."""
+    first, last = max(first, oldest()), min(last, today())
+    marks = DayCount.objects.filter(day__gte=first, day__lte=last, by=By.COUNTED).values_list("day", "counted_at")
+    fresh = timezone.now() - FRESH
+    known = {day for day, at in marks if at >= bounds(day)[1] or at > fresh}
     days = [last - timedelta(days=back) for back in range((last - first).days + 1)]
     return [day for day in days if day not in known]
 
 
 def ensure(first: date, last: date, seconds: float) -> list[date]:
-    """Count what is not counted of these days, for so long at most; returns the days that are left."""
+    """Count what is not counted of these days, for about so long; returns the days that are left."""
     until = time.monotonic() + seconds
     left = uncounted(first, last)
     while left and time.monotonic() < until:
@@ -179,19 +210,14 @@ def ensure(first: date, last: date, seconds: float) -> list[date]:
 
 @tasks.task()
 def count_daily() -> None:
-    """What the last days have come to since; then days that nobody has counted, a slice of time after the other."""
-    today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
-    lately = today - timedelta(days=overview.AGAIN)
-    DayCount.objects.filter(day__gte=lately, day__lt=today, by=By.COUNTED).delete()
-    count_missing()
-
-
-def count_missing() -> None:
-    today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
-    if ensure(today - timedelta(days=overview.DAYS), today - timedelta(days=1), tasks.SLICE):
-        go_on.enqueue()
+    """What the last days have come to since; then days that nobody has counted. Every worker asks for it once a day."""
+    lately = DayCount.objects.filter(day__gte=today() - timedelta(days=overview.again()), by=By.COUNTED)
+    lately.filter(counted_at__lt=timezone.now() - HALF_A_DAY).delete()
+    count_missing.func()
 
 
 @tasks.task()
-def go_on() -> None:
-    count_missing()
+def count_missing() -> None:
+    """A slice of time; the next task goes on."""
+    if ensure(oldest(), today() - timedelta(days=1), tasks.SLICE):
+        count_missing.enqueue()

@@ -27,6 +27,12 @@ TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its na
         gettext_lazy("Send again what has failed"),
         gettext_lazy("A new email with the same content, linked to the old one; what held a link gets a new one."),
     ),
+    "resend": (
+        gettext_lazy("Send again what has been sent or left out"),
+        gettext_lazy(
+            "Who has got it will have it twice. A new email with the same content, linked to the old one."
+        ),
+    ),
     "hurry": (
         gettext_lazy("Try now what waits for another attempt"),
         gettext_lazy("The next attempt is made at once."),
@@ -138,6 +144,7 @@ def export(admin: Any, request: HttpRequest, queryset: QuerySet[EmailLog]) -> An
 ACTIONS = (*(to_many(verb) for verb in TO_MANY), export)
 NEEDS = {
     "send_again": ("resend_emaillog", "control_delivery"),
+    "resend": ("resend_emaillog",),
     **dict.fromkeys(("hurry", "cancel", "believe"), ("control_delivery",)),
     "export": ("export_emaillog",),
 }

@@ -37,7 +37,7 @@ def may_control(request: HttpRequest) -> bool:
 
 def may(request: HttpRequest, email: EmailLog, verb: str) -> bool:
     """Settling a doubt, cancelling and hurrying control delivery; sending what has ended once more is resending."""
-    resends = verb == "send_again" and email.state != State.IN_DOUBT
+    resends = verb == "resend" or (verb == "send_again" and email.state != State.IN_DOUBT)
     return request.user.has_perm(f"emails.{'resend_emaillog' if resends else 'control_delivery'}")  # type: ignore[union-attr]
 
 

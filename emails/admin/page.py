@@ -92,8 +92,8 @@ def proof(email: EmailLog) -> dict[str, Any]:
     handed = [event.detail["digest"] for event in email.events.all() if event.detail.get("digest")]
     if not handed:
         return {}
-    attachments = email.attachments.all() if has_attachments(email.payload) else ()
-    same = None if email.purged_at else digests.of_content(email, attachments) == handed[-1]
+    attachments = list(email.attachments.all()) if has_attachments(email.payload) else []
+    same = None if email.purged_at else digests.is_of(handed[-1], email, attachments)
     return {"digest": handed[-1], "same": same}
 
 

@@ -17,7 +17,7 @@ INERT, REMOTE = "data:", "data: https: http:"
 SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)", re.IGNORECASE)
 ATTACHED = re.compile(r"""cid:([^"'\s)>]+)""", re.IGNORECASE)
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
-MOST = 4_000_000  # Bytes of one picture that is put into the document.
+MOST = 8_000_000  # Letters of all the pictures that are put into the document, however often each is named.
 
 
 def framed(email: EmailLog, look: str = "", *, images: bool = False) -> HttpResponse:
@@ -52,10 +52,18 @@ def with_pictures(email: EmailLog) -> str:
     if not named:
         return email.html
     found: dict[str, str] = {}
-    for attachment in email.attachments.filter(size__lte=MOST):
+    for attachment in email.attachments.filter(size__lte=MOST // 2):
         part = message_from_bytes(bytes(attachment.content))
         name = str(part.get("Content-ID", "")).strip("<> ")
         content = part.get_payload(decode=True) if name in named and part.get_content_type() in PICTURES else None
         if isinstance(content, bytes):
             found[name] = f"data:{part.get_content_type()};base64,{base64.b64encode(content).decode()}"
-    return ATTACHED.sub(lambda one: found.get(one[1], one[0]), email.html)
+    left = MOST
+
+    def picture(one: re.Match[str]) -> str:
+        nonlocal left
+        put = found.get(one[1], "")
+        left -= len(put)
+        return put if put and left > 0 else one[0]
+
+    return ATTACHED.sub(picture, email.html)

@@ -8,30 +8,34 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
-from emails import statistics
+from emails import statistics, tasks
 from emails.admin.display import provider_label, span
 from emails.exporting import escaped
-from emails.kinds import label
+from emails.kinds import KINDS, label
 from emails.models import DayCount, EmailReport
+from emails.models.daycount import bounds
 from emails.overview import BOUNCED, LOST
+from emails.providers import PROVIDERS
 from emails.statistics import Figures
 
 By = DayCount.By
 PATIENCE = 2.0  # Seconds in which the page counts days that nobody has counted yet.
 WINDOWS = (7, 30, 90, 365)  # Days, as links.
 LONGEST = 3660  # Days.
+COUNTING, ASKED = "emails.report.counting", "emails.report.asked"
 SHOWN = 25  # Rows of a table; the file has all.
 WIDTH, HEIGHT = 110, 12  # Of a row's picture.
 TITLES = {
@@ -59,7 +63,12 @@ class WindowForm(forms.Form):
 class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
     """No rows to list: a page of sums. Those see it who may see the log."""
 
-    @method_decorator([require_safe, never_cache])
+    def get_urls(self) -> list[URLPattern]:
+        """The page alone: Django's others would show the rows that it sums."""
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name="emails_emailreport_changelist")]
+
+    @method_decorator([require_http_methods(["GET", "HEAD", "POST"]), never_cache])
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -70,12 +79,12 @@ class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
             first, last = form.cleaned_data["first"], min(form.cleaned_data["last"], today)
         else:
             first, last = date.fromisoformat(usual["first"]), today
-        left = statistics.ensure(first, last, PATIENCE)
+        left = counted(first, last)
         found = statistics.of_days(first, last)
         may_export = request.user.has_perm("emails.export_emaillog")  # type: ignore[union-attr]
-        if "csv" in request.GET:
-            if not may_export:
-                raise PermissionDenied
+        if request.method == "POST" and not may_export:
+            raise PermissionDenied
+        if request.method == "POST" and not left:
             return as_file(request, found, first, last)
         context = {
             **self.admin_site.each_context(request),
@@ -91,7 +100,7 @@ class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
             "shown": SHOWN,
             "reasons": reasons(found[By.REASON]),
             "may_export": may_export,
-            "file": "?" + urlencode({"first": str(first), "last": str(last), "csv": "yes"}),
+            "here": "?" + urlencode({"first": str(first), "last": str(last)}),
             "width": WIDTH,
             "height": HEIGHT,
         }
@@ -111,6 +120,17 @@ class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
 
     def has_delete_permission(self, request: HttpRequest, obj: EmailReport | None = None) -> bool:
         return False
+
+
+def counted(first: date, last: date) -> list[date]:
+    """Count what is not counted of these days, one request at a time; the worker has what is left of them."""
+    left = statistics.uncounted(first, last)
+    if left and cache.add(COUNTING, 1, 60):
+        left = statistics.ensure(first, last, PATIENCE)
+        cache.delete(COUNTING)
+    if left and cache.add(ASKED, 1, 60):
+        tasks.enqueued(statistics.count_missing)
+    return left
 
 
 def windows(first: date, last: date, today: date) -> list[dict[str, Any]]:
@@ -150,6 +170,7 @@ def row(by: str, value: str, figures: Figures, first: date, last: date) -> dict[
         "median": span(median) if median is not None else "–",
         "slow": span(slow) if slow is not None else "–",
         "parts": parts(figures),
+        "why": next(((why or _("none was told"), number) for why, number in figures.reasons.most_common(1)), None),
     }
 
 
@@ -163,8 +184,13 @@ def name_of(by: str, value: str) -> str:
 
 def in_log(by: str, value: str, first: date, last: date) -> str:
     """The messages that a row is about, where the log has a filter for them."""
-    days = f"after:{first} before:{last + timedelta(days=1)}"
-    chosen = {By.KIND: {"kind": value or "other"}, By.PROVIDER: {"provider": value} if value else {}}.get(By(by), {})
+    # With their zone: the log reads days in the reader's, the report has those of the site.
+    days = f"after:{bounds(first)[0].isoformat()} before:{bounds(last)[1].isoformat()}"
+    chosen: dict[str, str] = {}
+    if by == By.KIND and (not value or value in KINDS):
+        chosen = {"kind": value or "other"}
+    elif by == By.PROVIDER and value in PROVIDERS:
+        chosen = {"provider": value}
     return f"{reverse('admin:emails_emaillog_changelist')}?{urlencode({**chosen, 'q': days})}" if chosen else ""
 
 

@@ -39,7 +39,10 @@ class ResendForm(forms.Form):
         label=gettext_lazy("To another address"),
         max_length=ADDRESS_LENGTH,
         required=False,
-        help_text=gettext_lazy("Leave it empty for the address that it went to. A person’s own address is corrected on their page."),
+        help_text=gettext_lazy(
+            "Left empty, the same content goes where it went, and what is written anew to the person’s address of now. "
+            "A person’s own address is corrected on their page."
+        ),
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -82,10 +85,11 @@ class ResendMixin(admin.ModelAdmin[EmailLog]):
             try:
                 new = resending.send_again(
                     *(email, request.user, given["reason"]),
-                    **{"way": given["way"], "to": given.get("to", ""), "although_sent": True},
+                    **{"way": given["way"], "to": given.get("to", ""), "seen": request.POST.get("seen", "")},
                 )
             except resending.NotNow as error:
                 form.add_error(None, str(error))
+                email = self.found(pk)  # type: ignore[attr-defined]
             else:
                 link = format_html('<a href="{}">#{}</a>', new.get_absolute_url(), new.pk)
                 self.message_user(request, format_html(_("Sent again as {}."), link), messages.SUCCESS)
@@ -108,6 +112,8 @@ class ResendMixin(admin.ModelAdmin[EmailLog]):
 def warnings(email: EmailLog) -> list[str]:
     """What to think of before."""
     said = []
+    if email.state == State.SKIPPED:
+        said.append(_("It was left out on purpose: %(reason)s") % {"reason": _(email.error)})
     if email.delivery in {"delivered", "complained"}:
         said.append(_("It was delivered: the person will have it twice."))
     elif email.state == State.SENT and email.sent_at and timezone.now() - email.sent_at < SOON and not email.delivery:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_date
+from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -26,7 +26,8 @@ HELP = gettext_lazy(
 )
 TERM = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"|(\S+))', re.IGNORECASE)
 WORDY = 200_000  # Words are looked for among so many messages at most, the newest: no index holds every word.
-DAYS = {"after", "before"}
+DAYS = {"after": "before", "before": "after"}  # And what each is the contrary of.
+TERMS = 8  # At most: each is a condition of its own for the database.
 OTHER = "other"  # The kind of mail that no kind made.
 
 
@@ -64,9 +65,14 @@ class Search:
 def parse(text: str) -> Search:
     """Understand a search; what is not understood is left out, with words for whoever typed it."""
     search = Search()
+    terms = list(dict.fromkeys(TERM.findall(text.strip())))
+    if len(terms) > TERMS:
+        search.problems.append(_("Only the first %d words and keys are looked for.") % TERMS)
     # Days first: they say which messages are read for words.
-    for minus, key, quoted, plain in sorted(TERM.findall(text.strip()), key=lambda term: term[1].lower() not in DAYS):
+    for minus, key, quoted, plain in sorted(terms[:TERMS], key=lambda term: term[1].lower() not in DAYS):
         word, key = quoted or plain, key.lower()
+        if minus and key in DAYS:  # Not after it is before it, and the other way round.
+            minus, key = "", DAYS[key]
         if not word or word == "-":
             continue
         if not key or key not in KEYS:
@@ -146,6 +152,8 @@ def day(search: Search, word: str) -> datetime | None:
     today = timezone.localdate()
     ago = re.fullmatch(r"(\d{1,4})d", word.lower())
     try:
+        if "T" in word and (moment := parse_datetime(word)) is not None:  # As the report's links say it.
+            return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
         found = {"today": today, "yesterday": today - timedelta(days=1)}.get(word.lower()) or parse_date(word)
         found = today - timedelta(days=int(ago.group(1))) if ago else found
     except (ValueError, OverflowError):
@@ -158,13 +166,13 @@ def day(search: Search, word: str) -> datetime | None:
 
 def after(search: Search, word: str) -> Q | None:
     began = day(search, word)
-    search.since = began or search.since
+    search.since = max(filter(None, [began, search.since]), default=None)
     return Q(created_at__gte=began) if began else None
 
 
 def before(search: Search, word: str) -> Q | None:
     ended = day(search, word)
-    search.until = ended or search.until
+    search.until = min(filter(None, [ended, search.until]), default=None)
     return Q(created_at__lt=ended) if ended else None
 
 

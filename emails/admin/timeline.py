@@ -30,7 +30,7 @@ TECHNICAL = {  # Of an event's detail, what is folded away; in their order.
     "reason": gettext_lazy("Reason"),
     "agent": gettext_lazy("Mail program"),
     "address": gettext_lazy("Network address"),
-    "digest": gettext_lazy("Digest of what was handed over (SHA-256)"),
+    "digest": gettext_lazy("Digest of what was handed over"),
 }
 LATE = 2.0  # Seconds after which it is told that a report came later than what it tells of.
 

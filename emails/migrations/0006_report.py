@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             },
             bases=('emails.daycount',),
         ),
-        # Counted anew: what is forgotten here are sums of rows that are still there.
+        # The worker counts them anew, from the rows that are still there.
         migrations.RunSQL('DELETE FROM emails_daycount', migrations.RunSQL.noop),
         migrations.RemoveConstraint(
             model_name='daycount',
@@ -65,6 +65,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='daycount',
+            name='reasons',
+            field=models.JSONField(default=dict),
+        ),
+        migrations.AddField(
+            model_name='daycount',
             name='value',
             field=models.CharField(blank=True, max_length=255),
         ),
@@ -85,4 +90,6 @@ class Migration(migrations.Migration):
             model_name='daycount',
             constraint=models.UniqueConstraint(fields=('day', 'by', 'value'), name='emails_daycount_one'),
         ),
+        # The way back begins here: what has no status column can't stay.
+        migrations.RunSQL(migrations.RunSQL.noop, 'DELETE FROM emails_daycount'),
     ]

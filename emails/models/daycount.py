@@ -2,10 +2,12 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Self
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+LOCK = 1_463_896_320  # Among PostgreSQL's advisory locks, ours.
 
 
 class DayCount(models.Model):
@@ -27,6 +29,7 @@ class DayCount(models.Model):
     value = models.CharField(max_length=255, blank=True)  # Which kind, provider, domain or reason.
     counts = models.JSONField(default=dict)  # {EmailLog.status: how many}
     took = models.JSONField(default=dict)  # {bucket of emails/statistics.py: how many took so long to be delivered}
+    reasons = models.JSONField(default=dict)  # {why it was lost: how often}, the most frequent.
     counted_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -40,6 +43,7 @@ class DayCount(models.Model):
     def roll_up(cls, day: date, by: Sequence[str], rows: Iterable[Self]) -> None:
         """Put these in place of what was counted for the day before; a day without messages needs a row as well."""
         with transaction.atomic():
+            alone_at(day)
             cls.objects.filter(day=day, by__in=by).delete()
             cls.objects.bulk_create(rows, ignore_conflicts=True)
 
@@ -47,6 +51,30 @@ class DayCount(models.Model):
     def of(cls, days: Sequence[date]) -> dict[date, dict[str, int]]:
         """All mail of these days, by status; those that nobody has counted yet are missing."""
         return dict(cls.objects.filter(day__in=days, by=cls.By.ALL).values_list("day", "counts"))
+
+    @classmethod
+    def outdate(cls, days: Iterable[date], *, forget: bool = False) -> None:
+        """Something of these days has changed after they were counted: whoever needs them counts them again.
+
+        With `forget`, domains and reasons, which may name a person, are gone at once.
+        """
+        by = [cls.By.ALL, cls.By.COUNTED, *([cls.By.DOMAIN, cls.By.REASON] if forget else [])]
+        counted = cls.objects.filter(day__in=set(days))
+        counted.filter(by__in=by).delete()
+        if forget:
+            counted.update(reasons={})
+
+
+def alone_at(day: date) -> None:
+    """Wait for whoever else writes counts of the day, until the transaction ends: two counts must not become one."""
+    if connection.vendor == "postgresql":  # SQLite's transactions are alone anyway.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, day.toordinal()])
+
+
+def day_of(when: datetime) -> date:
+    """The day on which it was, in the zone of the site."""
+    return timezone.localdate(when, timezone.get_default_timezone())
 
 
 def bounds(day: date) -> tuple[datetime, datetime]:

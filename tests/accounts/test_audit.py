@@ -70,7 +70,7 @@ def test_s42_who_reads_a_body_is_recorded_and_who_reads_facts_is_not(commit: Com
         reader.get(f"{url}/preview/")
     trail.get(f"{url}/preview/")
     assert readings() == [("reader", "192.0.2.8"), ("ada", "127.0.0.1")]
-    assert "Read" in auditor.get(f"{url}/change/").content.decode()
+    assert "Who has read it" in auditor.get(f"{url}/change/").content.decode()
 
 
 def test_s42_a_reading_long_after_is_another_one(trail: Client, time_machine: Any) -> None:

@@ -1,5 +1,6 @@
 """The log, every state of a message, sending again and the report: fit for everybody, in every light and direction."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,18 @@ def seeded(console_site: RunningSite) -> dict[str, int]:
 
 
 def look_at_all(site: RunningSite, visitor: Visitor, found: dict[str, int]) -> None:
-    """See every page. What the frame refuses to fetch is told by the browser as an error, which is as it should be."""
+    """See every page in every state; what shuts somebody out is asked for once a page, in light and dark once a state.
+
+    What the frame refuses to fetch is told by the browser as an error, which is as it should be.
+    """
     requests: list[str] = []
     visitor.page.on("request", lambda request: requests.append(request.url))
     site.sign_in(visitor.page)
+    asked: set[str] = set()
     for path in paths(found):
-        visitor.go(site.url + path)
+        page = re.sub(r"\d+", "", path)
+        visitor.go(site.url + path, ask=page not in asked or visitor.look.startswith(("light", "dark")))
+        asked.add(page)
     refused = "https://example.invalid/logo.png"
     assert [error for error in visitor.errors if refused not in error] == []
     assert [url for url in requests if not url.startswith((site.url, "data:")) and url != refused] == []
@@ -124,9 +131,9 @@ def test_every_state_is_fit_for_everybody(
     visitor.page.context.close()
 
 
-@pytest.mark.parametrize("look", ["light", "phone"])
+@pytest.mark.parametrize("look", ["wide", "phone"])
 def test_every_state_is_fit_from_right_to_left(arabic_site: RunningSite, browser: Browser, look: str) -> None:
-    found = arabic_site.python(SEED) if look == "light" else arabic_site.python(SEEDED)
+    found = arabic_site.python(SEED) if look == "wide" else arabic_site.python(SEEDED)
     visitor = Visitor(browser, look)
     look_at_all(arabic_site, visitor, found)
     assert visitor.page.locator("html").get_attribute("dir") == "rtl"

@@ -125,7 +125,7 @@ def test_permissions_decide_what_is_offered_and_what_is_done(client: Client) -> 
     grace = reader(client, "view_emaillog", "resend_emaillog")
     page = grace.get(LIST)
     names = [name for name, _label in page.context["action_form"].fields["action"].choices if name]
-    assert names == ["send_again"]
+    assert names == ["send_again", "resend"]
     post(grace, "cancel", row, confirm="yes", reason="x")
     post(grace, "export", row, confirm="yes")
     post(grace, "delete_selected", row, post="yes")

@@ -1,6 +1,7 @@
 """The page of one message: what became of it in plain words, why it was written, proof, and its content in parts."""
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -132,6 +133,20 @@ class TestWhyAndProof:
         EmailLog.objects.filter(pk=email.pk).update(html="<h1>Something else</h1>")
         assert "has been changed since" in read(admin_client, email)
 
+    def test_the_digest_can_not_be_guessed_and_outlives_a_change_of_the_key(
+        self, admin_client: Client, email: EmailLog, settings: Any
+    ) -> None:
+        sent(email)
+        digest = email.events.get(type="sent").detail["digest"]
+        pieces = [email.payload, email.text, email.html]
+        plain = "".join(f"{len(piece.encode())}:{piece}" for piece in pieces)
+        assert digest != hashlib.sha256(plain.encode()).hexdigest()
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another one"
+        assert digests.of_content(email, []) != digest
+        admin_client.force_login(User.objects.get(username="admin"))
+        assert "is the same" in read(admin_client, email)
+
     def test_each_piece_of_it_counts(self, email: EmailLog) -> None:
         found = {digests.of_content(email, [])}
         for name in ("text", "html", "payload"):
@@ -221,6 +236,22 @@ class TestItsContent:
             assert "only its beginning" in page
         preview = admin_client.get(f"/admin/emails/emaillog/{email.pk}/preview/")
         assert len(preview.content) > 5_000_000
+
+    def test_a_long_row_of_blanks_takes_no_time(self, admin_client: Client, esp: LoopbackESP) -> None:
+        email = recorded("<img src=" + " " * 200_000 + "x><p style='background: url(" + " " * 200_000 + "x'>")
+        assert "email-frame" in read(admin_client, email)
+
+    def test_a_picture_that_is_named_often_does_not_fill_the_memory(
+        self, admin_client: Client, esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        message = AnymailMessage("Picture", "text", to=["linus@example.com"])
+        attach_image(message)
+        cid = message.attachments[0]["Content-ID"].strip("<>")  # type: ignore[call-overload,index]
+        message.attach_alternative(f'<img src="cid:{cid}">' * 500, "text/html")
+        message.send()
+        monkeypatch.setattr("emails.admin.preview.MOST", 1000)
+        preview = admin_client.get(f"/admin/emails/emaillog/{newest().pk}/preview/").content.decode()
+        assert 1 <= preview.count("data:image/png") < 10
 
     @pytest.mark.parametrize("look", ["dark", "light"])
     def test_the_frame_shows_it_as_the_other_device_would(

@@ -10,9 +10,9 @@ from django.db import connection
 from django.test import Client
 
 from accounts import links
-from accounts.models import User
+from accounts.models import PersonEvent, User
 from emails import delivery
-from emails.models import EmailLog, State, Suppression
+from emails.models import EmailKindSwitch, EmailLog, State, Suppression
 from tests.conftest import Commit
 from tests.emails.test_log_admin import reader
 from tests.esp import LoopbackESP
@@ -26,7 +26,8 @@ def page(email: EmailLog) -> str:
 
 
 def again(client: Client, email: EmailLog, **data: str) -> Any:
-    return client.post(page(email), {"way": "same", "reason": "She asked.", **data})
+    seen = EmailLog.objects.get(pk=email.pk).status
+    return client.post(page(email), {"way": "same", "reason": "She asked.", "seen": seen, **data})
 
 
 @pytest.fixture
@@ -95,6 +96,60 @@ def test_written_anew_it_has_the_templates_and_the_person_of_now(
     assert "an old template" not in new.html
     assert "made by our system" in new.text  # As it was: to write it again changes nobody's account.
     assert new.template not in {"", "0123456789ab"}
+
+
+def test_what_is_written_anew_goes_where_it_was_asked_to(admin_client: Client, notice: EmailLog, linus: User) -> None:
+    """Also where that is the address that the old one went to, and no longer the person's."""
+    User.objects.filter(pk=linus.pk).update(email="new@example.com")
+    again(admin_client, notice, way="anew", to="linus@example.com")
+    assert sent_to(newest()) == ["linus@example.com"]
+
+
+def test_who_made_the_change_stays_who_it_was(admin_client: Client, notice: EmailLog) -> None:
+    again(admin_client, notice, way="anew")
+    second = newest()
+    force(second, state=State.FAILED)
+    again(admin_client, second, way="anew")
+    assert newest() != second
+    assert "made by our system" in newest().text
+
+
+@pytest.mark.parametrize("kind", ["no address", "suppressed", "switched off"])
+def test_what_would_not_be_sent_is_no_resend_and_settles_no_doubt(
+    admin_client: Client, notice: EmailLog, linus: User, kind: str
+) -> None:
+    force(notice, state=State.IN_DOUBT)
+    if kind == "no address":
+        User.objects.filter(pk=linus.pk).update(email="")
+    elif kind == "suppressed":
+        Suppression.objects.create(address="linus@example.com", reason="bounced")
+    else:
+        EmailKindSwitch.objects.update_or_create(key="update_notice", defaults={"enabled": False})
+    count = EmailLog.objects.count()
+    assert "would not be sent" in again(admin_client, notice, way="anew").content.decode()
+    notice.refresh_from_db()
+    assert (notice.state, EmailLog.objects.count()) == ("in_doubt", count)
+
+
+def test_news_that_is_no_longer_true_is_not_told_again(admin_client: Client, commit: Commit, linus: User) -> None:
+    for active in (False, True):
+        with commit():
+            linus.is_active = active
+            linus.save()
+    old = EmailLog.objects.get(kind="deactivated")
+    force(old, state=State.FAILED)
+    assert "needs it no more" in again(admin_client, old, way="anew").content.decode()
+    assert newest().kind == "reactivated"
+
+
+def test_a_page_that_has_grown_stale_sends_nothing(admin_client: Client, email: EmailLog) -> None:
+    """It was in doubt when it was shown; the provider has reported since that it arrived."""
+    force(email, state=State.SENT, delivery="delivered")
+    answer = again(admin_client, email, seen="in_doubt").content.decode()
+    assert "status has changed" in answer
+    assert "will have it twice" in answer
+    assert newest() == email
+    assert again(admin_client, email).status_code == 302
 
 
 def test_written_anew_it_goes_to_a_corrected_address(admin_client: Client, notice: EmailLog) -> None:
@@ -195,15 +250,20 @@ def test_what_is_on_its_way_is_not(admin_client: Client, email: EmailLog, state:
     assert newest() == email
 
 
-@pytest.mark.parametrize(
-    "to", ["no-at-sign", "a@[127.0.0.1", "a@b.example\r\nBcc: evil@example.com", "x" * 400 + "@x.y"]
-)
+NO_ADDRESSES = [
+    *("no-at-sign", "a@[127.0.0.1", "a@b.example\r\nBcc: evil@example.com", "x" * 400 + "@x.y"),
+    *('"a b"@example.com', "ada@[127.0.0.1]"),
+]
+
+
+@pytest.mark.parametrize("to", NO_ADDRESSES)
 def test_what_is_no_address_is_refused_and_nothing_typed_is_lost(
     admin_client: Client, email: EmailLog, to: str
 ) -> None:
     response = again(admin_client, email, to=to, reason="A long story")
     assert response.status_code == 200
-    assert response.context["form"].errors["to"]
+    errors = response.context["form"].errors
+    assert errors.get("to") or errors["__all__"]
     assert 'value="A long story"' in response.content.decode()
     assert newest() == email
 
@@ -229,6 +289,30 @@ class TestWhoMay:
         assert clerk.get(page(email)).status_code == 403
         assert again(clerk, email).status_code == 403
         assert "Send again" not in clerk.get(email.get_absolute_url()).content.decode()
+
+    def test_news_about_who_is_stronger_is_not_written_anew(
+        self, client: Client, commit: Commit, ada: User, esp: LoopbackESP
+    ) -> None:
+        with commit():
+            ada.first_name = "Augusta"
+            ada.save()
+        old = EmailLog.objects.get(kind="update_notice")
+        force(old, state=State.FAILED)
+        clerk = reader(client, "view_emaillog", "resend_emaillog")
+        assert "superuser" in again(clerk, old, way="anew").content.decode()
+        assert not EmailLog.objects.filter(resend_of=old).exists()
+        assert PersonEvent.objects.filter(type="denied", person=ada).exists()
+
+    def test_what_guards_an_account_goes_nowhere_else(self, admin_client: Client, commit: Commit, linus: User) -> None:
+        with commit():
+            linus.email = "new@example.com"
+            linus.save()
+        old = EmailLog.objects.get(kind="email_changed", recipients__address="linus@example.com")
+        force(old, state=State.SENT)
+        assert "To another address" not in admin_client.get(page(old)).content.decode()
+        again(admin_client, old, way="anew", to="evil@evil.example")
+        assert sent_to(newest()) == ["linus@example.com"]
+        assert "new@example.com" not in newest().text
 
     def test_who_may_not_read_it_does_not_choose_who_does(self, client: Client, email: EmailLog) -> None:
         clerk = reader(client, "view_emaillog", "resend_emaillog")
