@@ -23,7 +23,7 @@ format: $(BIN)/.installed-dev
 	$(BIN)/ruff format .
 
 browser: $(BIN)/.installed-dev ## Browser tests (needs Chromium)
-	@$(BIN)/python -m pytest -q -p no:randomly -o addopts="" $(or $(TESTS),tests/browser)
+	@$(BIN)/python -m pytest -q -p no:randomly -o addopts="" -n 2 --dist loadfile $(or $(TESTS),tests/browser)
 
 endure: $(BIN)/.installed-dev ## Kills, faults and restarts, with real processes; all of it with TEST_DATABASE_URL=postgres://…
 	@$(BIN)/python -m pytest -q -s -p no:randomly -o addopts="" $(or $(TESTS),tests/endurance)

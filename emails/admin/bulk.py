@@ -29,9 +29,7 @@ TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its na
     ),
     "resend": (
         gettext_lazy("Send again what has been sent or left out"),
-        gettext_lazy(
-            "Who has got it will have it twice. A new email with the same content, linked to the old one."
-        ),
+        gettext_lazy("Who has got it will have it twice. A new email with the same content, linked to the old one."),
     ),
     "hurry": (
         gettext_lazy("Try now what waits for another attempt"),

@@ -94,7 +94,7 @@ class TestInjection:
         if where == "tag" and not text.startswith("x\r\n"):
             pytest.skip("A tag is JSON for this provider, and no header.")
         to = f"Ada {text} <ada@example.com>"
-        options: dict[str, Any] = {
+        choices: dict[str, dict[str, Any]] = {
             "subject": {"subject": text},
             "from_email": {"from_email": f"{text} <me@example.com>"},
             "reply_to": {"reply_to": [f"{text} <me@example.com>"]},
@@ -103,8 +103,8 @@ class TestInjection:
             "to": {"to": [to]},
             "cc": {"cc": [to]},
             "tag": {"tags": [text]},
-        }[where]
-        message = AnymailMessage(**{"subject": "s", "body": "b", "to": ["ada@example.com"], **options})
+        }
+        message = AnymailMessage(**{"subject": "s", "body": "b", "to": ["ada@example.com"], **choices[where]})
         if where == "tag":
             message.send()
         else:
@@ -148,7 +148,9 @@ class TestInjection:
         self, esp: LoopbackESP, field: str, address: str
     ) -> None:
         with pytest.raises(UnstorableMessage):
-            EmailMessage("s", "b", **{"to": ["ada@example.com"], field: [address]}).send()
+            message = EmailMessage("s", "b", to=["ada@example.com"])
+            setattr(message, field, [address])
+            message.send()
         assert not EmailLog.objects.exists()
         EmailMessage("s", "b", to=["ada@example.com"]).send()  # Whoever writes next is not hindered.
         delivery.drain(seconds=5)
