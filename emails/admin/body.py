@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy
 
+from emails.admin.preview import asks_for_images
 from emails.models import EmailLog
 
 TABS = {
@@ -38,12 +39,11 @@ def body(email: EmailLog, request: HttpRequest) -> dict[str, Any]:
     """The template's context for the part that shows the content, as the address asks for it."""
     tabs = [name for name in TABS if name != "html" or email.html]
     tabs = [name for name in tabs if name != "source" or email.html]
-    asked = {"show": request.GET.get("show", ""), "width": request.GET.get("width", "")}
-    asked |= {"look": request.GET.get("look", ""), "images": request.GET.get("images", "")}
+    asked = {name: request.GET.get(name, "") for name in ("show", "width", "look")}
     show = asked["show"] if asked["show"] in tabs else tabs[0]
     width = asked["width"] if asked["width"] in WIDTHS else ""
     look = asked["look"] if asked["look"] in LOOKS else ""
-    images = asked["images"] == "on"
+    images = asks_for_images(request)
     now = {"show": show, "width": width, "look": look, "images": "on" if images else ""}
 
     def choices(name: str, labels: dict[str, Any], chosen: str) -> list[Choice]:

@@ -145,13 +145,11 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
         view = self.admin_site.admin_view(self.preview_view)
         return [path("<int:pk>/preview/", view, name="emails_emaillog_preview"), *super().get_urls()]
 
-    def found(self, pk: Any) -> EmailLog:
-        """The message by a primary key from the URL. Raises Http404."""
-        email = (
-            EmailLog.objects.prefetch_related(*STORY).filter(pk=pk).first()
-            if str(pk).isdecimal() and len(str(pk)) < 19
-            else None
-        )
+    def found(self, pk: Any, *, content: bool = True) -> EmailLog:
+        """The message by a primary key from the URL, with its content unless nobody reads it. Raises Http404."""
+        emails = EmailLog.objects.prefetch_related(*STORY)
+        emails = emails if content else emails.without_bodies()
+        email = emails.filter(pk=pk).first() if str(pk).isdecimal() and len(str(pk)) < 19 else None
         if email is None:
             raise Http404
         return email
@@ -163,14 +161,14 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
         """The message to be read, in place of a form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        bodies = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
         try:
-            email = self.found(object_id)
+            email = self.found(object_id, content=bodies)
         except Http404:
             if not (object_id.isdecimal() and len(object_id) < 19 and Tombstone.covers(int(object_id))):
                 raise
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Forgotten")}
             return TemplateResponse(request, "admin/emails/emaillog/forgotten.html", context, status=410)
-        bodies = request.user.has_perm("emails.view_email_body")  # type: ignore[union-attr]
         if bodies:
             reading.note(email, request)
         context = {
@@ -189,5 +187,5 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
 
     @method_decorator(require_safe)
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        look, images = request.GET.get("look", ""), request.GET.get("images") == "on"
+        look, images = request.GET.get("look", ""), preview.asks_for_images(request)
         return preview.framed(self.read(request, pk), look, images=images)

@@ -48,7 +48,7 @@ def page(email: EmailLog, request: HttpRequest, *, bodies: bool) -> dict[str, An
         "proof": proof(email) if bodies else None,
         "readers": readers(email),
         "timeline": timeline(email),
-        "attachments": list(email.attachments.defer("content")) if has_attachments(email.payload) else [],
+        "attachments": list(email.attachments.defer("content")) if not bodies or has_attachments(email.payload) else [],
         "bodies": bodies,
         "body": body(email, request) if bodies and email.purged_at is None else None,
         "purged": email.purged_at and absolute(email.purged_at),

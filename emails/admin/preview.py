@@ -4,7 +4,7 @@ import base64
 import re
 from email import message_from_bytes
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from emails.models import EmailLog
 
@@ -36,6 +36,11 @@ def framed(email: EmailLog, look: str = "", *, images: bool = False) -> HttpResp
             "Cache-Control": "no-store",
         },
     )
+
+
+def asks_for_images(request: HttpRequest) -> bool:
+    """Whether the reader does: a link on somebody else's page does not ask in their name."""
+    return request.GET.get("images") == "on" and request.headers.get("Sec-Fetch-Site") != "cross-site"
 
 
 def seen_in(html: str, look: str) -> str:

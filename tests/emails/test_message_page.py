@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 from anymail.message import AnymailMessage
 from django.core.mail import EmailMultiAlternatives
+from django.db import connection
 from django.template import Template, engines
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -298,6 +300,8 @@ class TestItsContent:
         shown = admin_client.get(f"{path}?images=on")
         assert "img-src data: https: http:;" in shown.headers["Content-Security-Policy"]
         assert shown.headers["Referrer-Policy"] == "no-referrer"
+        led = admin_client.get(f"{path}?images=on", headers={"Sec-Fetch-Site": "cross-site"})
+        assert "img-src data:;" in led.headers["Content-Security-Policy"]  # By a link that somebody else has sent.
 
     def test_without_the_permission_there_is_no_part_to_ask_for(self, client: Client, email: EmailLog) -> None:
         sent(email)
@@ -306,6 +310,9 @@ class TestItsContent:
             page = read(clerk, email, query)
             assert "not read it" in page
             assert not any(words in page for words in ("The text", "The html", "show=text", "Proof"))
+        with CaptureQueriesContext(connection) as captured:
+            read(clerk, email)
+        assert not any('"payload"' in query["sql"] for query in captured.captured_queries)
         assert not email.events.filter(type="read").exists()
 
     def test_what_was_never_written_says_so(self, admin_client: Client) -> None:
