@@ -14,6 +14,8 @@ from emails.resending import AGAIN, NotNow, send_again, settle_doubt, ways
 
 __all__ = ["NotNow", "believe", "cancel", "hurry", "resend", "send_again", "verbs"]
 
+OPEN = (State.QUEUED, State.RETRYING, State.IN_DOUBT)  # Where something can be done with the message itself.
+
 
 def cancel(email: EmailLog, actor: Any, reason: str) -> None:
     """Stop a message that has not left."""
@@ -46,9 +48,8 @@ def resend(email: EmailLog, actor: Any, reason: str) -> EmailLog:
 
 def verbs(email: EmailLog) -> list[str]:
     """What can be done with the message as it is."""
-    if email.state in {State.QUEUED, State.RETRYING}:
+    if email.state in OPEN:
         stop = [] if email.doubtful else ["cancel"]
-        return [*(["hurry"] if email.state == State.RETRYING else []), *stop]
-    if email.state == State.IN_DOUBT:
-        return ["believe", "send_again"]
+        hurry = ["hurry"] if email.state == State.RETRYING else []
+        return ["believe", "send_again"] if email.state == State.IN_DOUBT else [*hurry, *stop]
     return (["send_again"] if email.state in AGAIN else ["resend"]) if ways(email) else []

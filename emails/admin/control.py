@@ -45,7 +45,7 @@ def buttons(request: HttpRequest, email: EmailLog) -> list[dict[str, Any]]:
     """What this person may do with the message as it is."""
     return [
         {"verb": verb, "label": LABELS[verb][0], "help": LABELS[verb][1], "reason": verb != "hurry"}
-        for verb in control.verbs(email)
+        for verb in (control.verbs(email) if email.state in control.OPEN else ())
         if verb in LABELS and may(request, email, verb)
     ]
 
