@@ -159,10 +159,10 @@ def much() -> None:
         cursor.execute(
             "INSERT INTO emails_emaillog (ref, created_at, kind, user_label, actor_label, cause, changes, language, "
             "from_email, subject, text, html, payload, state, delivery, attempts, run_at, provider, message_id, "
-            "error_class, error, doubtful, uncertain, rescues, secret, sealed, has_sealed) "
+            "error_class, error, doubtful, uncertain, rescues, secret, sealed, has_sealed, template) "
             "SELECT gen_random_uuid(), now() - n * interval '1 minute', 'welcome', '', 'system', '', '{}', 'en', 'x', "
             "'Subject ' || n, '', '', '', 'sent', CASE WHEN n % 500 = 0 THEN 'bounced' ELSE 'delivered' END, 1, now(), "
-            "'postmark', 'pm-' || n, '', '', false, false, 0, '', '', false FROM generate_series(1, 30000) AS n"
+            "'postmark', 'pm-' || n, '', '', false, false, 0, '', '', false, '' FROM generate_series(1, 30000) AS n"
         )
         cursor.execute(
             "INSERT INTO emails_emailrecipient (email_id, field, formatted, address, message_id, delivery, suppressed, "
