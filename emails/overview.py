@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from emails.kinds import KINDS
 from emails.models import DayCount, EmailLog, State
-from emails.models.daycount import bounds
+from emails.models.daycount import bounds, day_of, today
 from emails.models.recipient import DELIVERY_TROUBLE
 from emails.models.state import TROUBLE
 from emails.models.status import STATUS
@@ -74,11 +74,11 @@ def look() -> Overview:
         waiting=EmailLog.objects.order_by().unsettled()[: MOST_WAITING + 1].count(),
         oldest=EmailLog.objects.waiting_seconds(),
         bouncing=left >= AT_LEAST and bounced > MOST_BOUNCES * left,
-        days=[day_of(day, found) for day, found in month(now).items()],
+        days=[picture_of(day, found) for day, found in month(now).items()],
     )
 
 
-def day_of(day: date, found: dict[str, int]) -> Day:
+def picture_of(day: date, found: dict[str, int]) -> Day:
     lost, delivered = total(found, LOST), total(found, DELIVERED)
     never = total(found, (State.SKIPPED, State.CANCELLED))  # Not meant to leave, or not any more.
     return Day(day, delivered, sum(found.values()) - lost - delivered - never, lost)
@@ -86,13 +86,13 @@ def day_of(day: date, found: dict[str, int]) -> Day:
 
 def month(now: datetime) -> dict[date, dict[str, int]]:
     """The last 30 days, oldest first: finished ones as they were counted, and today's."""
-    today = timezone.localdate(now, timezone.get_default_timezone())
-    days = [today - timedelta(days=back) for back in range(DAYS - 1, 0, -1)]
+    last = day_of(now)
+    days = [last - timedelta(days=back) for back in range(DAYS - 1, 0, -1)]
     known = DayCount.of(days)
     for day in days:
         if day not in known:
             known[day] = roll_up(day)
-    return {day: known[day] for day in days} | {today: counts(bounds(today)[0], now)}
+    return {day: known[day] for day in days} | {last: counts(bounds(last)[0], now)}
 
 
 def roll_up(day: date) -> dict[str, int]:
@@ -109,9 +109,8 @@ def again() -> int:
 
 def roll_up_lately() -> None:
     """Daily: what the last days have come to since."""
-    today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
     for back in range(1, again() + 1):
-        roll_up(today - timedelta(days=back))
+        roll_up(today() - timedelta(days=back))
 
 
 def counts(begin: datetime, end: datetime) -> dict[str, int]:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from emails import statistics, tasks
 from emails.kinds import KINDS
 from emails.models import EmailAttachment, EmailEvent, EmailLog, EmailRecipient, LegalHold, State, Tombstone
-from emails.models.daycount import day_of
+from emails.models.daycount import day_of, today
 
 ENDED = (State.SENT, State.FAILED, State.SUPPRESSED, State.SKIPPED, State.CANCELLED, State.EXPIRED)
 BATCH = 500
@@ -80,7 +80,7 @@ def count_first(now: datetime, until: float) -> bool:
     first = outlived(now).values_list("created_at", flat=True).first()
     if first is None:
         return False
-    last = statistics.today() - timedelta(days=1)
+    last = today() - timedelta(days=1)
     return bool(statistics.ensure(day_of(first), last, until - time.monotonic()))
 
 

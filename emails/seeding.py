@@ -87,12 +87,5 @@ def message(
         "sent_at": sent_at,
     }
     delivery_at = sent_at + timedelta(seconds=drawn.lognormvariate(1.5, 1.2)) if sent_at and delivery else None
-    recipient = {
-        "field": "to",
-        "formatted": address,
-        "address": address,
-        "message_id": message_id,
-        "delivery": delivery,
-        "delivery_at": delivery_at,
-    }
-    return email, recipient
+    recipient = {"field": "to", "formatted": address, "address": address, "message_id": message_id}
+    return email, {**recipient, "delivery": delivery, "delivery_at": delivery_at}

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from emails import overview, tasks
 from emails.models import DayCount, EmailEvent, EmailLog
-from emails.models.daycount import bounds, day_of
+from emails.models.daycount import bounds, day_of, today
 
 By = DayCount.By
 DETAILED = (By.KIND, By.PROVIDER, By.DOMAIN, By.REASON)
@@ -176,11 +176,6 @@ def of_days(first: date, last: date, by: Sequence[str] = DETAILED) -> dict[str, 
         found[name][value].took.update({int(bucket): number for bucket, number in took.items()})
         found[name][value].reasons.update(reasons)
     return found
-
-
-def today() -> date:
-    """In the zone of the site, as all days here."""
-    return timezone.localdate(timezone.now(), timezone.get_default_timezone())
 
 
 def oldest() -> date:

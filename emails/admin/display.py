@@ -39,12 +39,13 @@ def toned(tone: str, label: str) -> str:
 
 
 def moment(when: datetime) -> str:
-    """A relative time that carries the absolute one, in the reader's zone."""
-    local = timezone.localtime(when)
+    """A relative time that carries the absolute one, on hover and for screen readers, in the reader's zone."""
+    local, exact = timezone.localtime(when), absolute(when)
     seconds = (timezone.now() - when).total_seconds()
     ago = _("just now") if seconds < 60 else _("%(time)s ago") % {"time": timesince(when, depth=1)}
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', local.isoformat(timespec="seconds"), absolute(when), ago
+        '<time datetime="{}" title="{}">{}<span class="visually-hidden">, {}</span></time>',
+        *(local.isoformat(timespec="seconds"), exact, ago, exact),
     )
 
 

@@ -13,7 +13,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -26,7 +25,7 @@ from emails.admin.display import provider_label, span
 from emails.exporting import escaped
 from emails.kinds import KINDS, label
 from emails.models import DayCount, EmailReport
-from emails.models.daycount import bounds
+from emails.models.daycount import bounds, today
 from emails.overview import BOUNCED, LOST
 from emails.providers import PROVIDERS
 from emails.statistics import Figures
@@ -72,13 +71,13 @@ class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        today = timezone.localdate(timezone.now(), timezone.get_default_timezone())
-        usual = {"first": (today - timedelta(days=29)).isoformat(), "last": today.isoformat()}
+        now = today()
+        usual = {"first": (now - timedelta(days=29)).isoformat(), "last": now.isoformat()}
         form = WindowForm({**usual, **{name: request.GET[name] for name in usual if request.GET.get(name)}})
         if form.is_valid():
-            first, last = form.cleaned_data["first"], min(form.cleaned_data["last"], today)
+            first, last = form.cleaned_data["first"], min(form.cleaned_data["last"], now)
         else:
-            first, last = date.fromisoformat(usual["first"]), today
+            first, last = date.fromisoformat(usual["first"]), now
         left = counted(first, last)
         found = statistics.of_days(first, last)
         may_export = request.user.has_perm("emails.export_emaillog")  # type: ignore[union-attr]
@@ -93,7 +92,7 @@ class EmailReportAdmin(admin.ModelAdmin[EmailReport]):
             "form": form,
             "first": first,
             "last": last,
-            "windows": windows(first, last, today),
+            "windows": windows(first, last, now),
             "uncounted": len(left),
             "whole": row("", "", total(found[By.KIND]), first, last),
             "tables": [(title, table(by, found[by], first, last), len(found[by])) for by, title in TITLES.items()],
@@ -133,13 +132,13 @@ def counted(first: date, last: date) -> list[date]:
     return left
 
 
-def windows(first: date, last: date, today: date) -> list[dict[str, Any]]:
+def windows(first: date, last: date, now: date) -> list[dict[str, Any]]:
     """Common windows as links, each up to today."""
     made = []
     for days in WINDOWS:
-        begin = today - timedelta(days=days - 1)
-        href = "?" + urlencode({"first": str(begin), "last": str(today)})
-        made.append({"days": days, "href": href, "chosen": (first, last) == (begin, today)})
+        begin = now - timedelta(days=days - 1)
+        href = "?" + urlencode({"first": str(begin), "last": str(now)})
+        made.append({"days": days, "href": href, "chosen": (first, last) == (begin, now)})
     return made
 
 

@@ -77,6 +77,10 @@ def day_of(when: datetime) -> date:
     return timezone.localdate(when, timezone.get_default_timezone())
 
 
+def today() -> date:
+    return day_of(timezone.now())
+
+
 def bounds(day: date) -> tuple[datetime, datetime]:
     """The first moment of the day and of the next one, in the zone of the site."""
     zone: Any = timezone.get_default_timezone()

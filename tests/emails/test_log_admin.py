@@ -212,7 +212,7 @@ def test_the_preview_can_do_nothing(admin_client: Client, email: EmailLog) -> No
 
 
 def test_rows_are_as_django_writes_them(admin_client: Client, email: EmailLog) -> None:
-    """Ours take half of the time; whatever else looks at the list finds what it is used to."""
+    """Ours take less time; whatever else looks at the list finds what it is used to."""
     EmailLog.objects.create(state=State.SKIPPED, error="The <b>reason</b>.", user_label="Zoë")
     cl = admin_client.get(LIST, {"kind": "other"}).context["cl"]
     ours: Any = emaillist.log_rows(cl)
