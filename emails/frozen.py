@@ -18,11 +18,11 @@ def freeze(message: EmailMessage, ref: str, written_at: datetime) -> EmailMessag
     """
     render = message.message
     given = {name.lower() for name in message.extra_headers}
-    message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
-    frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
 
-    def rendered(*args: Any, **kwargs: Any) -> Any:
+    def rendered(*args: Any, **kwargs: Any) -> Any:  # Not for the providers that take JSON.
         made = render(*args, **kwargs)
+        message_id = f"<{ref}@{domain_of(str(message.from_email))}>"
+        frozen = {"Date": format_datetime(written_at), "Message-ID": message_id}
         for name, value in frozen.items():
             if name.lower() not in given:
                 del made[name]

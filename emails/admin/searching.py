@@ -28,6 +28,7 @@ TERM = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"|(\S+))', re.IGNORECASE)
 WORDY = 200_000  # Words are looked for among so many messages at most, the newest: no index holds every word.
 DAYS = {"after": "before", "before": "after"}  # And what each is the contrary of.
 TERMS = 8  # At most: each is a condition of its own for the database.
+NAMED = 3_000  # Primary keys in a condition: eight of them stay below SQLite's 32,766 parameters.
 OTHER = "other"  # The kind of mail that no kind made.
 
 
@@ -93,9 +94,20 @@ def sent_to(**conditions: Any) -> QuerySet[Any]:
     return EmailRecipient.objects.order_by().filter(**conditions).values("email")
 
 
+def to_exactly(word: str) -> Q | None:
+    """The messages to this address; None where there are none.
+
+    Named one by one, unless they are thousands: beside a subquery, PostgreSQL would rather walk through the log in the
+    order of the list until it has met a page of them.
+    """
+    to = sent_to(address=bare(word))
+    keys = list(to.order_by("-email").values_list("email", flat=True)[: NAMED + 1])
+    return Q(pk__in=to if len(keys) > NAMED else keys) if keys else None
+
+
 def by_address(search: Search, word: str) -> Q:
     if "@" in word.strip("@"):
-        return Q(pk__in=sent_to(address=bare(word)))
+        return to_exactly(word) or Q(pk__in=())
     return search.begins(word)
 
 
@@ -181,8 +193,7 @@ def words(search: Search, word: str) -> Q:
     if word.startswith("<") or re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", word.lower()):
         return Q(pk__in=known_as(word))
     if "@" in word.strip("@"):
-        to = sent_to(address=bare(word))  # Alone, since an index has it in the order of the list.
-        return Q(pk__in=to) if to.exists() else Q(pk__in=known_as(word))
+        return to_exactly(word) or Q(pk__in=known_as(word))
     texts = Q(user_label__icontains=word) | Q(subject__icontains=word)
     return texts | search.begins(word) | Q(pk__in=known_as(word))
 

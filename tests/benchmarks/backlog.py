@@ -43,14 +43,12 @@ def speed(queued: bool) -> float:
 def seed(state: str) -> None:
     fill(1)
     pk = EmailLog.objects.latest("pk").pk
-    columns = [field.column for field in EmailLog._meta.concrete_fields if not field.primary_key]
+    columns = [str(field.column) for field in EmailLog._meta.concrete_fields if not field.primary_key]
     values = ", ".join(OWN.get(column, column) for column in columns)
     table = EmailLog._meta.db_table
+    copies = f"SELECT {values} FROM {table}, generate_series(1, %s) WHERE id = %s"
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table}, generate_series(1, %s) WHERE id = %s",
-            [state, ROWS, pk],
-        )
+        cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) {copies}", [state, ROWS, pk])
         cursor.execute("ANALYZE")
 
 

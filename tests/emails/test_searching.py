@@ -86,6 +86,18 @@ def test_it_finds(log: dict[str, EmailLog], query: str, found: set[str]) -> None
     assert parse(query).problems == []
 
 
+@pytest.mark.parametrize("named", [1, 2])
+def test_somebody_with_more_mail_than_is_named_one_by_one_is_found_all_the_same(
+    log: dict[str, EmailLog], monkeypatch: Any, named: int
+) -> None:
+    monkeypatch.setattr(searching, "NAMED", named)  # She has two.
+    assert names(log, "ada@example.com") == names(log, "to:ada@example.com") == {"ada", "old"}
+    assert names(log, "-to:ada@example.com") == {"bounced", "failed"}
+    assert names(log, "to:ada@example.com before:2d") == {"old"}
+    assert names(log, "to:nobody@example.com") == set()
+    assert names(log, "-to:nobody@example.com") == set(log)
+
+
 def test_a_number_or_reference_is_an_id(log: dict[str, EmailLog]) -> None:
     for query in (f"id:{log['old'].pk}", f"id:{log['old'].ref}", str(log["old"].ref)):
         assert names(log, query) == {"old"}
