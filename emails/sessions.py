@@ -1,7 +1,7 @@
 """HTTP as Anymail uses it, without what `requests` does anew for every message though it never changes.
 
-What is sent is the same to the byte: requests prepares it, Python's own http.client carries it. Proxies, .netrc and
-hooks are looked for once; where there is one, requests does all of it as ever.
+What is sent is the same to the byte: requests prepares it, Python's own http.client puts it into words and reads the
+answer. Proxies, .netrc and hooks are looked for once; where there is one, requests does all of it as ever.
 """
 
 import http.client
@@ -84,7 +84,7 @@ class Session(requests.Session):
         self.origin = ("", "")
         self.rested_at = 0.0
         self.plain: dict[str, bool] = {}  # Whether nothing in the environment wants a say, by origin.
-        self.prepared: tuple[Any, requests.PreparedRequest] | None = None
+        self.prepared: tuple[Any, requests.PreparedRequest, list[bytes]] | None = None
 
     def request(self, method: Any, url: Any, *args: Any, **parts: Any) -> requests.Response:
         timeout = parts.pop("timeout", None)
@@ -92,16 +92,15 @@ class Session(requests.Session):
         if not usual or not self.is_plain(str(url)):
             with DESK.left():
                 return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
-        prepared, body = self.prepare_once(method, url, parts)
+        prepared, written = self.prepare_once(method, url, parts)
         connection = self.connect(str(prepared.url), timeout)
+        answer = http.client.HTTPResponse(connection.sock, method=method)
         try:
             # What the socket's buffers take is gone at once; a large attachment may take as long as an answer.
-            with DESK.left() if len(body or "") > BUFFERED else nullcontext():
-                http.client.HTTPConnection.request(
-                    connection, method, prepared.path_url, body=body, headers=prepared.headers
-                )
+            with DESK.left() if len(written) > BUFFERED else nullcontext():
+                connection.sock.sendall(written)
             with DESK.left():
-                answer = http.client.HTTPConnection.getresponse(connection)
+                answer.begin()
                 content = answer.read()
         except TimeoutError as error:
             self.drop()
@@ -117,18 +116,21 @@ class Session(requests.Session):
             self.drop()
         return self.respond(prepared, answer, content)
 
-    def prepare_once(self, method: str, url: str, parts: dict[str, Any]) -> tuple[requests.PreparedRequest, Any]:
-        """The request as requests would send it, and its body. URL and headers are the same from message to message."""
+    def prepare_once(self, method: str, url: str, parts: dict[str, Any]) -> tuple[requests.PreparedRequest, bytes]:
+        """The request, and its bytes as requests sends them. URL and headers are the same from message to message."""
         data, headers = parts.get("data"), parts.get("headers") or {}
         if not isinstance(data, str) or parts.get("files"):
             prepared = self.prepare_request(requests.Request(method, url, **parts))
-            return prepared, prepared.body
+            return prepared, b"".join(written(prepared, prepared.body))
         key = (method, url, tuple(headers.items()), repr(parts.get("params")), parts.get("auth"))
         if self.prepared is None or self.prepared[0] != key:
             prepared = self.prepare_request(requests.Request(method, url, **{**parts, "data": "x"}))
-            del prepared.headers["Content-Length"]  # http.client counts it for each body.
-            self.prepared = (key, prepared)
-        return self.prepared[1], data.encode()
+            del prepared.headers["Content-Length"]  # Counted for each body.
+            before, length, after = b"".join(written(prepared, b"")).partition(b"Content-Length: 0")
+            self.prepared = (key, prepared, [before, length[:-1], after])
+        _, prepared, (before, name, after) = self.prepared
+        body = data.encode()
+        return prepared, b"%b%b%d%b%b" % (before, name, len(body), after, body)
 
     def connect(self, url: str, timeout: float | None) -> Any:
         """The open connection, made anew where it has rested long or the other side has closed it.
@@ -200,6 +202,18 @@ def new_connection(parts: Any, timeout: float | None) -> Any:
         ca_certs=None if folder else bundle,
         ca_cert_dir=bundle if folder else None,
     )
+
+
+def written(request: requests.PreparedRequest, body: Any) -> list[bytes]:
+    """The pieces that http.client would send for a prepared request."""
+    parts = urlsplit(str(request.url))
+    connection = new_connection(parts, None)
+    pieces: list[bytes] = []
+    connection.send = pieces.append
+    http.client.HTTPConnection.request(
+        connection, str(request.method), request.path_url, body=body, headers=request.headers
+    )
+    return pieces
 
 
 def decoded(content: bytes, answer: Any) -> bytes:
