@@ -36,7 +36,7 @@ def turn() -> None:
             if provider.receives:
                 orphans.adopt(provider.key)
         closed = all(Lane.look(provider.key).closed for provider in in_use)
-        waiting = EmailLog.objects.none() if closed else EmailLog.objects.due()
+        waiting = EmailLog.objects.none() if closed else EmailLog.objects.due().order_by()
         # One task for every hundred, so that a queue that has grown long wakes more than one worker.
         for _ in range(-(-waiting[: WAKES * 100].count() // 100)):
             tasks.deliver.enqueue()

@@ -22,6 +22,8 @@ from emails.admin.display import moment, span
 from emails.cause import current
 from emails.checks import TAG, how_to_authenticate, pasted_url
 from emails.models import EmailLog, Health, Lane, Pause, State, Worker
+from emails.models.state import DUE
+from emails.models.status import among
 from emails.models.worker import ALIVE
 from emails.profile import Provider
 from emails.providers import in_use
@@ -166,7 +168,7 @@ def troubles() -> list[str]:
         said.append(_("Mail waits longer than it should."))
     lately = EmailLog.objects.filter(created_at__gt=timezone.now() - timedelta(days=1))
     for state in (State.IN_DOUBT, State.FAILED):
-        count = lately.filter(state=state)[: MOST + 1].count()
+        count = lately.filter(state=state).order_by()[: MOST + 1].count()
         if count:
             said.append(_("%(state)s in the past day: %(count)d.") % {"state": state.label, "count": count})
     return said
@@ -179,7 +181,7 @@ def workers() -> list[dict[str, Any]]:
 
 
 def queue() -> dict[str, Any]:
-    waiting = EmailLog.objects.filter(state__in=[State.QUEUED, State.RETRYING])[: MOST + 1].count()
+    waiting = EmailLog.objects.filter(among("state", DUE)).order_by()[: MOST + 1].count()
     oldest = EmailLog.objects.waiting_seconds()
     return {
         "waiting": f"{MOST:,}+" if waiting > MOST else waiting,

@@ -123,6 +123,7 @@ def known_as(word: str) -> QuerySet[Any]:
     ids = {word, word.strip("<>"), f"<{word}>"}  # Some providers' ids have the brackets, some have none.
     emails = EmailLog.objects.order_by()
     found = [emails.filter(message_id__in=ids).values("pk"), sent_to(message_id__in=ids)]
+    found = [rows.exclude(message_id="") for rows in found]  # SQLite knows the indexes by these words alone.
     try:
         found.append(emails.filter(ref=UUID(word)).values("pk"))
     except ValueError:

@@ -86,6 +86,14 @@ class Migration(migrations.Migration):
             model_name='emaillog',
             index=models.Index(django.db.models.functions.comparison.Coalesce(emails.models.status.NullIfEmpty('delivery'), 'state', output_field=models.CharField()), models.OrderBy(models.F('id'), descending=True), name='emails_log_status'),
         ),
+        migrations.RemoveIndex(
+            model_name='emaillog',
+            name='emails_log_attention',
+        ),
+        migrations.AddIndex(
+            model_name='emaillog',
+            index=models.Index(condition=models.Q(('state__in', ('in_doubt', 'failed', 'suppressed', 'expired')), ('delivery__in', ('bounced', 'rejected', 'failed', 'complained')), _connector='OR'), fields=['-id', 'state', 'delivery'], name='emails_log_attention'),
+        ),
         migrations.AddConstraint(
             model_name='daycount',
             constraint=models.UniqueConstraint(fields=('day', 'by', 'value'), name='emails_daycount_one'),

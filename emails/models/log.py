@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from emails.kinds import label
 from emails.models.recipient import Delivery, EmailRecipient, Reached
-from emails.models.state import DUE, UNSETTLED, State
-from emails.models.status import NEEDS_ATTENTION, STATUS, has_status
+from emails.models.state import DUE, LEASED, UNSETTLED, State
+from emails.models.status import ATTENTION, NEEDS_ATTENTION, STATUS, among, has_status
 from emails.models.suppression import Suppression
 from emails.rows import updating
 
@@ -35,18 +35,18 @@ def within(*states: State) -> str:
 class EmailLogQuerySet(models.QuerySet["EmailLog"]):
     def due(self) -> Self:
         """Messages to send now, by the database's clock."""
-        return self.filter(state__in=DUE, run_at__lte=Now())
+        return self.filter(among("state", DUE), run_at__lte=Now())
 
     def stale(self, state: State) -> Self:
         """Messages whose worker let its lease run out, by the database's clock."""
-        return self.filter(state=state, lease_until__lt=Now())
+        return self.filter(among("state", LEASED), state=state, lease_until__lt=Now())
 
     def held_under(self, token: uuid.UUID | None, *states: State) -> Self:
         """Messages of one claim that are still its own: every write after a claim goes through here."""
         return self.filter(attempt_token=token, state__in=states)
 
     def unsettled(self) -> Self:
-        return self.filter(state__in=UNSETTLED)
+        return self.filter(among("state", UNSETTLED))
 
     def needing_attention(self) -> Self:
         """What a person should look at: it did not arrive, or nobody knows."""
@@ -116,7 +116,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         """Stale messages, locked against other sweepers until the transaction ends; `now` is the database's time."""
         skip = connections[self.db].features.has_select_for_update_skip_locked
         stale = self.without_bodies().stale(state).annotate(now=Now(output_field=models.DateTimeField()))
-        return list(stale.select_for_update(skip_locked=skip)[:limit])
+        return list(stale.order_by("lease_until").select_for_update(skip_locked=skip)[:limit])
 
     def forget_sealed(self) -> int:
         """Wipe other code's secrets off messages that have ended; returns of how many."""
@@ -201,11 +201,12 @@ class EmailLog(models.Model):
             models.Index(
                 fields=["lease_until"],
                 name="emails_log_leased",
-                condition=models.Q(state__in=[State.CLAIMED, State.SENDING]),
+                condition=models.Q(state__in=LEASED),
             ),
             models.Index(fields=["state", "-id"], name="emails_log_unsettled", condition=models.Q(state__in=UNSETTLED)),
             models.Index(STATUS, models.F("id").desc(), name="emails_log_status"),
-            models.Index(fields=["-id"], name="emails_log_attention", condition=NEEDS_ATTENTION),
+            # With what its condition is about, or SQLite reads the row of everything that it counts.
+            models.Index(fields=["-id", "state", "delivery"], name="emails_log_attention", condition=ATTENTION),
             models.Index(fields=["kind", "-id"], name="emails_log_kind"),
             models.Index(fields=["user", "-id"], name="emails_log_user", condition=models.Q(user__isnull=False)),
             models.Index(fields=["actor"], name="emails_log_actor", condition=models.Q(actor__isnull=False)),

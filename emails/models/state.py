@@ -19,7 +19,8 @@ class State(models.TextChoices):
 
 
 DUE = (State.QUEUED, State.RETRYING)
-UNSETTLED = (*DUE, State.CLAIMED, State.SENDING)
+LEASED = (State.CLAIMED, State.SENDING)
+UNSETTLED = (*DUE, *LEASED)
 TROUBLE = (State.IN_DOUBT, State.FAILED, State.SUPPRESSED, State.EXPIRED)
 
 # Where a message may go from each state; a trigger in the database holds everybody to it. What is not named is final.
