@@ -58,6 +58,7 @@ def pages(site: Site, count: int) -> dict[str, str]:
 
 def main() -> None:
     measured: list[dict[str, float]] = []
+    shown: list[dict[str, int]] = []
     with TemporaryDirectory() as folder, Site(Path(folder), EMAIL_PROVIDER="console") as site:
         site.python(SUPERUSER)
         browser = Browser(reports.serve(site))
@@ -73,10 +74,13 @@ def main() -> None:
             paths = pages(site, count)
             times = {name: [browser.timed(path) for _ in range(1 + SAMPLES)][1:] for name, path in paths.items()}
             measured.append({name: percentile(values, 95) for name, values in times.items()})
+            shown.append({name: browser.text(path).count("action-select") for name, path in paths.items()})
     few, many = measured
     print(f"the log, p95 of {SAMPLES}, {FEW:,} messages → {MANY:,}:")
     for name in few:
-        print(f"  {name:20} {few[name]:6.0f} ms → {many[name]:6.0f} ms ({many[name] / few[name]:.2f}×)")
+        before, after = (rows[name] for rows in shown)
+        more = f", {before} rows of the list before, {after} now" if before != after else ""
+        print(f"  {name:20} {few[name]:6.0f} ms → {many[name]:6.0f} ms ({many[name] / few[name]:.2f}×{more})")
 
 
 if __name__ == "__main__":

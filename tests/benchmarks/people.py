@@ -69,6 +69,9 @@ class Browser:
         assert answer.status_code == 200, answer.status_code
         return answer
 
+    def text(self, path: str) -> str:
+        return self.session.get(self.url + path, timeout=60).text
+
     def timed(self, path: str) -> float:
         """Milliseconds until the page is there."""
         began = time.perf_counter()
