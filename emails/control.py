@@ -12,9 +12,16 @@ from django.utils.translation import gettext as _
 from emails.models import EmailEvent, EmailLog, State
 from emails.resending import AGAIN, NotNow, send_again, settle_doubt, ways
 
-__all__ = ["NotNow", "believe", "cancel", "hurry", "resend", "send_again", "verbs"]
+__all__ = ["NotNow", "believe", "cancel", "hurry", "obstacle", "resend", "send_again", "verbs"]
 
 OPEN = (State.QUEUED, State.RETRYING, State.IN_DOUBT)  # Where something can be done with the message itself.
+STATES: dict[str, tuple[State, ...]] = {  # In which a verb may be of use.
+    "send_again": (*AGAIN, State.IN_DOUBT),
+    "resend": (State.SKIPPED, State.SENT),
+    "hurry": (State.RETRYING,),
+    "cancel": (State.QUEUED, State.RETRYING),
+    "believe": (State.IN_DOUBT,),
+}
 
 
 def cancel(email: EmailLog, actor: Any, reason: str) -> None:
@@ -48,8 +55,22 @@ def resend(email: EmailLog, actor: Any, reason: str) -> EmailLog:
 
 def verbs(email: EmailLog) -> list[str]:
     """What can be done with the message as it is."""
+    again = (["resend"] if email.state in STATES["resend"] else ["send_again"]) if ways(email) else []
+    if email.state == State.IN_DOUBT:
+        return ["believe", *again]
     if email.state in OPEN:
-        stop = [] if email.doubtful else ["cancel"]
-        hurry = ["hurry"] if email.state == State.RETRYING else []
-        return ["believe", "send_again"] if email.state == State.IN_DOUBT else [*hurry, *stop]
-    return (["send_again"] if email.state in AGAIN else ["resend"]) if ways(email) else []
+        return [*(["hurry"] if email.state == State.RETRYING else []), *([] if email.doubtful else ["cancel"])]
+    return again
+
+
+def obstacle(email: EmailLog, verb: str) -> str:
+    """Why a verb can't be done to the message as it is, in words for staff; "" where it can."""
+    if verb in verbs(email):
+        return ""
+    if email.state not in STATES[verb]:
+        return _("Its status is “%s”.") % email.status_label
+    if verb == "cancel":
+        return _("An earlier attempt may have left: it can't be cancelled any more.")
+    if email.resends.exists():
+        return _("It has been sent again already, or is on its way.")
+    return _("Its content is not kept, and it can't be written anew.")

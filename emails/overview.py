@@ -67,12 +67,13 @@ def look() -> Overview:
     now = timezone.now()
     lately, today = newest(now)
     left, bounced = total(lately, OUT), total(lately, BOUNCED)
+    waiting = EmailLog.objects.order_by().unsettled()[: MOST_WAITING + 1].count()
     return Overview(
         sent=left,
         delivered=round(100 * total(lately, DELIVERED) / left) if left else None,
         lost=total(lately, LOST),
-        waiting=EmailLog.objects.order_by().unsettled()[: MOST_WAITING + 1].count(),
-        oldest=EmailLog.objects.waiting_seconds(),
+        waiting=waiting,
+        oldest=EmailLog.objects.waiting_seconds() if waiting else 0,
         bouncing=left >= AT_LEAST and bounced > MOST_BOUNCES * left,
         days=[picture_of(day, found) for day, found in month(day_of(now), today).items()],
     )

@@ -68,6 +68,7 @@ def send_again(email: EmailLog, actor: Any, reason: str, *, way: str = "", to: s
                 settle_doubt(old, State.FAILED, f"Sent again as #{new.pk}.")
             detail = {"to": to} if to else {}
             EmailEvent.of_staff(old, "sent_again", actor, error=reason, resend=str(new.pk), **detail).save()
+            EmailEvent.of_staff(new, "in_place", actor, error=reason, of=str(old.pk)).save()
     if refused:
         raise NotNow(refused)
     return new

@@ -1,13 +1,13 @@
 """What is done to many messages: a page counts first what will happen and what is passed over, and POST does it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -18,10 +18,11 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from emails import control, exporting
 from emails.admin.control import may
-from emails.models import EmailLog
+from emails.models import EmailLog, State
 from emails.payload import storable
 
 AT_ONCE = 500  # Messages; each is a transaction of its own, and the page waits for all of them.
+LOOKED_AT = 10_000  # At most, to find them; and to say why others are passed over.
 TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its name in the list, and what it means.
     "send_again": (
         gettext_lazy("Send again what has failed"),
@@ -43,27 +44,46 @@ TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its na
 }
 
 
-def fitting(request: HttpRequest, verb: str, chosen: list[EmailLog]) -> tuple[list[EmailLog], list[tuple[str, int]]]:
-    """Those to which it can be done, and why not to the others, with how many of them."""
-    done, passed = [], Counter[str]()
-    for email in chosen:
-        if not may(request, email, verb):
-            passed[_("You may not do this.")] += 1
-        elif verb not in control.verbs(email):
-            passed[_("Its status is “%s”.") % email.status_label] += 1
-        else:
-            done.append(email)
-    return done, passed.most_common()
+class Chosen:
+    """Of the messages that were chosen, the first to which it can be done, and why not to others, with how many."""
+
+    def __init__(self, request: HttpRequest, verb: str, queryset: QuerySet[EmailLog]) -> None:
+        self.some: list[EmailLog] = []
+        self.more = False  # Whether there are others to which it can be done.
+        self.passed = Counter[str]()
+        fits = Q(state__in=control.STATES[verb])
+        # With what decides whether it can be done, so that a message costs no query of its own.
+        resends = Prefetch("resends", EmailLog.objects.only("pk", "resend_of"))
+        facts = queryset.filter(fits).defer(None).defer("text", "html").prefetch_related(resends).order_by("pk")
+        for number, email in enumerate(in_batches(facts)):
+            if len(self.some) == AT_ONCE or number == LOOKED_AT:
+                self.more = True
+                break
+            why = control.obstacle(email, verb) if may(request, email, verb) else _("You may not do this.")
+            if why:
+                self.passed[why] += 1
+            else:
+                self.some.append(email)
+        others = queryset.exclude(fits).only("state", "delivery").prefetch_related(None).order_by()[: LOOKED_AT + 1]
+        statuses = Counter(email.status_label for email in others)
+        self.uncounted = statuses.total() > LOOKED_AT  # By their status, where all of a long log was chosen.
+        if not self.uncounted:
+            self.passed.update({_("Its status is “%s”.") % label: number for label, number in statuses.items()})
+
+
+def in_batches(emails: QuerySet[EmailLog]) -> Iterator[EmailLog]:
+    """Ordered by primary key, and read as far as they are looked at: a cursor would have PostgreSQL find all first."""
+    last = 0
+    while batch := list(emails.filter(pk__gt=last)[:AT_ONCE]):
+        yield from batch
+        last = batch[-1].pk
 
 
 def to_many(verb: str) -> Callable[..., HttpResponse]:
     def act(admin: Any, request: HttpRequest, queryset: QuerySet[EmailLog]) -> HttpResponse:
         label, meaning = TO_MANY[verb]
-        # With what decides whether it can be done, so that a message costs no query of its own.
-        resends = Prefetch("resends", EmailLog.objects.only("pk", "resend_of"))
-        facts = queryset.defer(None).defer("text", "html").prefetch_related(resends)
-        chosen = list(facts.order_by("pk")[: AT_ONCE + 1])
-        some, passed = fitting(request, verb, chosen[:AT_ONCE])
+        chosen = Chosen(request, verb, queryset)
+        some = chosen.some
         reason = storable(request.POST.get("reason", "").strip()[:500])
         confirmed = "confirm" in request.POST
         if confirmed and some and (reason or verb == "hurry"):
@@ -77,8 +97,10 @@ def to_many(verb: str) -> Callable[..., HttpResponse]:
             "count": len(some),
             "some": some[:20],
             "more": len(some) - 20,
-            "passed": passed,
-            "too_many": AT_ONCE if len(chosen) > AT_ONCE else 0,
+            "passed": chosen.passed.most_common(),
+            "uncounted": LOOKED_AT if chosen.uncounted else 0,
+            "doubts": sum(email.state == State.IN_DOUBT for email in some) if verb == "send_again" else 0,
+            "too_many": AT_ONCE if chosen.more else 0,
             "needs_reason": verb != "hurry",
             "reason_missing": confirmed and bool(some),
             "action": verb,
@@ -103,7 +125,8 @@ def carry_out(admin: Any, request: HttpRequest, verb: str, some: list[EmailLog],
             done += 1
         except control.NotNow as error:
             late[str(error)] += 1
-    admin.message_user(request, ngettext("Done for %d email.", "Done for %d emails.", done) % done)
+    level = messages.SUCCESS if done else messages.WARNING
+    admin.message_user(request, ngettext("Done for %d email.", "Done for %d emails.", done) % done, level)
     for why, number in late.most_common(5):
         admin.message_user(request, f"{number} × {why}", messages.WARNING)
 

@@ -35,7 +35,8 @@ class DownloadsMixin(admin.ModelAdmin[EmailLog]):
         if not (self.has_view_permission(request) and may_read):
             raise PermissionDenied
         email: EmailLog = self.found(pk)  # type: ignore[attr-defined]
-        reading.note(email, request)
+        if not email.purged_at:
+            reading.note(email, request)
         return email
 
     @method_decorator(require_safe)

@@ -91,6 +91,7 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
             "most": MOST,
             "stuck": stuck,
             "unheard": not heard,
+            "of_person": bool({"user__exact", "user__id__exact"} & request.GET.keys()),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
@@ -169,7 +170,7 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
                 raise
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Forgotten")}
             return TemplateResponse(request, "admin/emails/emaillog/forgotten.html", context, status=410)
-        if bodies:
+        if bodies and not email.purged_at:
             reading.note(email, request)
         context = {
             **self.admin_site.each_context(request),

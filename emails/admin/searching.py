@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy
 from emails.addresses import bare
 from emails.kinds import KINDS
 from emails.models import NEEDS_ATTENTION, Delivery, EmailLog, EmailRecipient, State
-from emails.models.status import has_status
+from emails.models.state import UNSETTLED
+from emails.models.status import among, has_status
 
 HELP = gettext_lazy(
     "Words of the subject or of a person’s name, the beginning of an address; a whole address or a message id in <…> "
@@ -66,7 +67,7 @@ class Search:
 def parse(text: str) -> Search:
     """Understand a search; what is not understood is left out, with words for whoever typed it."""
     search = Search()
-    terms = list(dict.fromkeys(TERM.findall(text.strip())))
+    terms = list(dict.fromkeys(TERM.findall(SPACED.sub(r"\1", text.strip()))))
     if len(terms) > TERMS:
         search.problems.append(_("Only the first %d words and keys are looked for.") % TERMS)
     # Days first: they say which messages are read for words.
@@ -112,7 +113,8 @@ def by_address(search: Search, word: str) -> Q:
 
 
 def by_id(search: Search, word: str) -> Q | None:
-    """By our own number, our reference, or the provider's message id."""
+    """By our own number, as our pages write it or without the #, our reference, or the provider's message id."""
+    word = word.removeprefix("#")
     if word.isdecimal() and len(word) < 19:
         return Q(pk=int(word))
     return Q(pk__in=known_as(word))
@@ -139,12 +141,14 @@ def by_subject(search: Search, word: str) -> Q:
 def by_status(search: Search, word: str) -> Q | None:
     """By the word of the code or by the one that staff read, in their language."""
     word = word.lower()
-    if word == "attention":
+    if word in {"attention", _("Needs attention").lower()}:
         return NEEDS_ATTENTION
+    if word in {"waiting", _("In queue").lower()}:
+        return among("state", UNSETTLED)
     for value, label in [*State.choices, *((value, label) for value, label in Delivery.choices if value)]:
         if word in {value, str(label).lower()}:
             return has_status(value)
-    words = ", ".join([*State.values, *(value for value in Delivery.values if value)])
+    words = ", ".join(dict.fromkeys(["attention", "waiting", *State.values, *filter(None, Delivery.values)]))
     search.problems.append(_("There is no status “%(word)s”. It is one of %(known)s.") % {"word": word, "known": words})
     return None
 
@@ -189,8 +193,12 @@ def before(search: Search, word: str) -> Q | None:
     return Q(created_at__lt=ended) if ended else None
 
 
-def words(search: Search, word: str) -> Q:
+def words(search: Search, word: str) -> Q | None:
     """One word of many: wherever it may stand."""
+    if re.fullmatch(r"#\d{1,18}", word):
+        return by_id(search, word)
+    if word.startswith("<") and (to := to_exactly(word.strip("<>"))) is not None:
+        return to  # As it stands behind a name.
     if word.startswith("<") or re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", word.lower()):
         return Q(pk__in=known_as(word))
     if "@" in word.strip("@"):
@@ -209,3 +217,4 @@ KEYS: dict[str, Callable[[Search, str], Q | None]] = {
     "before": before,
 }
 READERS = {**KEYS, "words": words}
+SPACED = re.compile(rf"(?<!\S)(-?(?:{'|'.join(KEYS)}):)\s+", re.IGNORECASE)  # A blank after a key is meant as none.

@@ -68,12 +68,7 @@ def in_words(email: EmailLog) -> Sentence:
         case State.SENT:
             return delivered(email, provider) if email.delivery else accepted(email, provider)
         case State.RETRYING:
-            words = _("Not sent yet: attempt %(n)d of %(most)d failed. The next one is due at %(time)s.") % {
-                "n": email.attempts,
-                "most": settings.EMAILS["MAX_ATTEMPTS"],
-                "time": absolute(email.run_at),
-            }
-            return Sentence(words, reason)
+            return retrying(email, provider, reason)
         case State.IN_DOUBT:
             words = _("It may or may not have been sent: the connection or the worker broke off while sending.")
             advice = _("Look it up at %(provider)s before sending anything again.") % {"provider": provider}
@@ -87,6 +82,21 @@ def in_words(email: EmailLog) -> Sentence:
         case State.CANCELLED:
             return Sentence(_("Cancelled before it left."), reason)
     return Sentence(_("Too old to be of use, so it was not sent."), reason)
+
+
+def retrying(email: EmailLog, provider: str, reason: str) -> Sentence:
+    """It has been tried. A provider that is gone, or that refuses our settings, costs no attempt."""
+    said = {"n": email.attempts, "most": settings.EMAILS["MAX_ATTEMPTS"], "provider": provider}
+    failed = (
+        _("Not sent yet: attempt %(n)d of %(most)d failed.")
+        if email.attempts
+        else _("Not sent yet: %(provider)s takes nothing at the moment, which counts as no attempt.")
+    )
+    if email.run_at > timezone.now():
+        due, late = _("The next one is due at %(time)s.") % {"time": absolute(email.run_at)}, False
+    else:
+        due, late = _("It is due, and leaves as soon as a worker and the provider’s lane are open for it."), True
+    return Sentence(f"{failed % said} {due}", reason, health=late or not email.attempts)
 
 
 def accepted(email: EmailLog, provider: str) -> Sentence:

@@ -105,6 +105,7 @@ def event_label(event: EmailEvent) -> str:
         "rescued": _("Rescued from a stopped worker"),
         "hurried": _("To be tried at once"),
         "sent_again": _("Sent again"),
+        "in_place": str(_("In place of #%s") % event.detail.get("of", "")),
     }
     if event.type in known:
         return known[event.type]

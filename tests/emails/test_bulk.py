@@ -120,6 +120,40 @@ def test_no_more_than_can_be_waited_for_are_done_at_once(admin_client: Client, m
     assert states(*rows) == ["cancelled", "cancelled", "queued"]
 
 
+def test_what_it_can_not_be_done_to_is_in_nobodys_way(admin_client: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 2)
+    [email(State.SENT) for _ in range(3)]
+    forgotten = [email(State.FAILED) for _ in range(3)]
+    EmailLog.objects.filter(pk__in=[row.pk for row in forgotten]).update(payload="", text="", html="")
+    rows = [email(State.FAILED) for _ in range(3)]
+    everything = {"action": "send_again", "_selected_action": [rows[0].pk], "select_across": "1"}
+    page = admin_client.post(LIST, everything)
+    assert (page.context["count"], page.context["too_many"]) == (2, 2)
+    passed = dict(page.context["passed"])
+    assert passed["Its status is “Sent”."] == passed["Its content is not kept, and it can't be written anew."] == 3
+    for left in (1, 0):
+        admin_client.post(LIST, {**everything, "confirm": "yes", "reason": "x"})
+        assert sum(not row.resends.exists() for row in rows) == left
+    page = admin_client.post(LIST, everything)
+    assert page.context["count"] == 0
+    assert dict(page.context["passed"])["It has been sent again already, or is on its way."] == 3
+
+
+def test_the_reasons_of_very_many_are_not_counted(admin_client: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bulk, "LOOKED_AT", 2)
+    rows = [email(State.SENT) for _ in range(3)]
+    assert "More than 2 emails are passed over" in post(admin_client, "cancel", *rows, email()).content.decode()
+
+
+def test_a_doubt_is_pointed_out_before_it_is_sent_again(admin_client: Client) -> None:
+    row = email()
+    EmailLog.objects.filter(pk=row.pk).update(payload="")
+    force(row, state=State.IN_DOUBT)  # Nothing is left of it that could be sent.
+    page = post(admin_client, "send_again", row, email(State.FAILED), email(State.IN_DOUBT)).content.decode()
+    assert "1 of them may have arrived: look it up at the provider first." in page
+    assert "1 email is passed over: Its content is not kept" in page
+
+
 def test_permissions_decide_what_is_offered_and_what_is_done(client: Client) -> None:
     row, failed = email(), email(State.FAILED)
     grace = reader(client, "view_emaillog", "resend_emaillog")

@@ -1,6 +1,7 @@
 """The log in the admin: found, read, and changed by nobody."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -131,6 +132,25 @@ def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: 
 def test_every_state_is_a_sentence(admin_client: Client, email: EmailLog, state: State, words: str) -> None:
     force(email, state=state, provider="postmark", attempts=3, sent_at=timezone.now(), error="The reason.")
     assert words in admin_client.get(email.get_absolute_url()).content.decode()
+
+
+def test_what_a_provider_that_is_gone_did_not_take_is_no_failed_attempt(admin_client: Client, email: EmailLog) -> None:
+    soon, ago = timezone.now() + timedelta(minutes=5), timezone.now() - timedelta(minutes=1)
+    force(email, state=State.RETRYING, provider="postmark", attempts=0, run_at=soon, error="The reason.")
+    page = admin_client.get(email.get_absolute_url()).content.decode()
+    assert "Postmark takes nothing at the moment, which counts as no attempt. The next one is due at" in page
+    assert "/admin/emails/health/" in page.partition("email-advice")[2].partition("</p>")[0]
+    force(email, attempts=2, run_at=ago)
+    page = admin_client.get(email.get_absolute_url()).content.decode()
+    assert "attempt 2 of 12 failed. It is due, and leaves as soon as" in page
+
+
+def test_nobody_has_read_what_is_forgotten(admin_client: Client, email: EmailLog) -> None:
+    EmailLog.objects.filter(pk=email.pk).update(text="", html="", payload="", purged_at=timezone.now())
+    for path in ("change/", "preview/"):
+        admin_client.get(f"{LIST}{email.pk}/{path}")
+    assert not email.events.filter(type="read").exists()
+    assert "Who has read it" not in admin_client.get(email.get_absolute_url()).content.decode()
 
 
 def test_a_message_nobody_picks_up_asks_for_the_worker(admin_client: Client, email: EmailLog) -> None:

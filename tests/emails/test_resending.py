@@ -227,6 +227,10 @@ def test_the_chain_is_shown_on_each_of_its_pages(admin_client: Client, email: Em
     for one in (email, second, third):
         chain = admin_client.get(one.get_absolute_url()).context["chain"]
         assert [link.pk for link in chain] == [email.pk, second.pk, third.pk]
+    story = [
+        (entry["label"], entry["note"]) for entry in admin_client.get(third.get_absolute_url()).context["timeline"]
+    ]
+    assert (f"In place of #{second.pk}", "admin: She asked.") in story
 
 
 @pytest.mark.parametrize(

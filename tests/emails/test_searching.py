@@ -1,19 +1,24 @@
 """The log's search box and its tabs: words and keys, understood or answered kindly, and quick where there is much."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from emails.admin import searching
+from accounts.models import User
+from emails import overview
+from emails.admin import paging, searching
 from emails.admin.searching import parse
 from emails.models import EmailLog, Lane, State
+from tests.emails.test_log_admin import reader
 from tests.log import force
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
@@ -60,6 +65,10 @@ def names(log: dict[str, EmailLog], query: str) -> set[str]:
         ("ada@example.com", {"ada", "old"}),
         ("to:ADA@example.com", {"ada", "old"}),
         ("to:ada@", {"ada", "old"}),
+        ("to: ada@example.com", {"ada", "old"}),
+        ("<ada@example.com>", {"ada", "old"}),
+        ("status:waiting", {"ada", "old"}),
+        ('status:"needs attention"', {"bounced", "failed"}),
         ("-to:ada", {"bounced"}),
         ("subject:invoice to:ben", {"bounced"}),
         ('subject:"older letter"', {"old"}),
@@ -99,7 +108,8 @@ def test_somebody_with_more_mail_than_is_named_one_by_one_is_found_all_the_same(
 
 
 def test_a_number_or_reference_is_an_id(log: dict[str, EmailLog]) -> None:
-    for query in (f"id:{log['old'].pk}", f"id:{log['old'].ref}", str(log["old"].ref)):
+    pk, ref = log["old"].pk, log["old"].ref
+    for query in (f"id:{pk}", f"id:#{pk}", f"#{pk}", f"id:{ref}", str(ref)):
         assert names(log, query) == {"old"}
 
 
@@ -107,7 +117,7 @@ def test_a_number_or_reference_is_an_id(log: dict[str, EmailLog]) -> None:
     ("query", "says"),
     [
         ("from:ada", "There is no key “from:”. Keys are to:, subject:,"),
-        ("status:lost", "There is no status “lost”. It is one of queued,"),
+        ("status:lost", "There is no status “lost”. It is one of attention, waiting, queued,"),
         ("kind:nothing", "There is no kind “nothing”. It is one of"),
         ("after:tomorrow-ish", "“tomorrow-ish” is no day: write 2026-11-30"),
         ("before:2026-02-31", "is no day"),
@@ -144,6 +154,36 @@ def test_tabs_lead_to_what_one_comes_for(admin_client: Client, log: dict[str, Em
     assert set(shown) == {log["bounced"], log["failed"]}
     monkeypatch.setattr("emails.admin.log.MOST", 1)
     assert "1+" in admin_client.get(LIST).content.decode()
+
+
+def test_a_person_whom_the_list_is_about_is_named(admin_client: Client, admin_user: User) -> None:
+    email("s", "a@example.com", user=admin_user, user_label="Zofia Wójcik (zofia)")
+    about = f"{LIST}?user__exact={admin_user.pk}"
+    page = admin_client.get(about).content.decode()
+    assert "Only emails about Zofia Wójcik (zofia)." in page
+    assert "aria-current" not in page.partition('class="tabs"')[2].partition("</nav>")[0]
+    assert "Only emails about one person." in admin_client.get(f"{about}&q=x").content.decode()
+    assert "Only emails about" not in admin_client.get(LIST).content.decode()
+
+
+def test_more_than_are_counted_are_told_as_such(admin_client: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr(paging, "MOST", 2)
+    for number in range(3):
+        email(f"s {number}", "a@example.com")
+    page = admin_client.get(LIST)
+    assert page.context["cl"].result_count == 3
+    words = " ".join(re.sub(r"<[^>]*>", " ", page.content.decode()).split())
+    assert "2+ emails" in words
+    assert not re.search(r"\b3 (emails|results|selected)", words)
+
+
+def test_who_may_not_see_the_health_page_is_not_sent_there(client: Client, admin_client: Client) -> None:
+    email("s", "a@example.com")
+    link = "/admin/emails/health/"
+    reader(client, "view_emaillog")
+    for path in (LIST, "/admin/"):
+        assert link not in client.get(path).content.decode()
+        assert link in admin_client.get(path).content.decode()
 
 
 def test_an_empty_log_a_stuck_queue_and_a_silent_provider_say_what_to_do(admin_client: Client) -> None:
@@ -202,11 +242,23 @@ def much() -> None:
     ],
 )
 def test_no_page_of_the_list_reads_the_whole_table(admin_client: Client, much: None, query: dict[str, str]) -> None:
+    reads_little(admin_client, LIST, query)
+
+
+def test_neither_the_front_page_nor_a_message_does(admin_client: Client, much: None) -> None:
+    pk = EmailLog.objects.order_by("pk").values_list("pk", flat=True)[15_000]
+    for path in ("/admin/", f"{LIST}{pk}/change/"):
+        admin_client.get(path)  # The days before today are counted once, and who has read a message is noted once.
+        cache.delete(overview.KEY)
+        reads_little(admin_client, path)
+
+
+def reads_little(client: Client, path: str, query: dict[str, str] | None = None) -> None:
     with CaptureQueriesContext(connection) as captured:
-        assert admin_client.get(LIST, query).status_code == 200
-    assert len(captured) <= 8
+        assert client.get(path, query).status_code == 200
     selects = [made["sql"] for made in captured if made["sql"].startswith("SELECT") and "emails_email" in made["sql"]]
     assert selects
+    assert len(captured) <= 8, [made["sql"] for made in captured]
     with connection.cursor() as cursor:
         for sql in selects:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
