@@ -242,23 +242,24 @@ def much() -> None:
     ],
 )
 def test_no_page_of_the_list_reads_the_whole_table(admin_client: Client, much: None, query: dict[str, str]) -> None:
-    reads_little(admin_client, LIST, query)
+    assert reads_little(admin_client, LIST, query)
 
 
 def test_neither_the_front_page_nor_a_message_does(admin_client: Client, much: None) -> None:
     pk = EmailLog.objects.order_by("pk").values_list("pk", flat=True)[15_000]
     for path in ("/admin/", f"{LIST}{pk}/change/"):
         admin_client.get(path)  # The days before today are counted once, and who has read a message is noted once.
-        cache.delete(overview.KEY)
         reads_little(admin_client, path)
+    cache.delete(overview.KEY)
+    reads_little(admin_client, "/admin/", queries=9)  # Once a minute, where mail waits.
 
 
-def reads_little(client: Client, path: str, query: dict[str, str] | None = None) -> None:
+def reads_little(client: Client, path: str, query: dict[str, str] | None = None, queries: int = 8) -> list[str]:
+    """Ask for a page, and explain what it asked of the log's tables."""
     with CaptureQueriesContext(connection) as captured:
         assert client.get(path, query).status_code == 200
     selects = [made["sql"] for made in captured if made["sql"].startswith("SELECT") and "emails_email" in made["sql"]]
-    assert selects
-    assert len(captured) <= 8, [made["sql"] for made in captured]
+    assert len(captured) <= queries, [made["sql"] for made in captured]
     with connection.cursor() as cursor:
         for sql in selects:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
@@ -266,6 +267,7 @@ def reads_little(client: Client, path: str, query: dict[str, str] | None = None)
             for node in nodes(plan[0]["Plan"]):
                 rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
                 assert rows <= READ_AT_MOST, (sql, node)
+    return selects
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
