@@ -111,6 +111,8 @@ class Session(requests.Session):
         except BaseException:
             self.drop()
             raise
+        finally:
+            answer.close()  # It holds on to the socket as long as it has not been read to its end.
         self.rested_at = time.monotonic()
         if answer.will_close:
             self.drop()
@@ -121,12 +123,12 @@ class Session(requests.Session):
         data, headers = parts.get("data"), parts.get("headers") or {}
         if not isinstance(data, str) or parts.get("files"):
             prepared = self.prepare_request(requests.Request(method, url, **parts))
-            return prepared, b"".join(written(prepared, prepared.body))
+            return prepared, b"".join(worded(prepared, prepared.body))
         key = (method, url, tuple(headers.items()), repr(parts.get("params")), parts.get("auth"))
         if self.prepared is None or self.prepared[0] != key:
             prepared = self.prepare_request(requests.Request(method, url, **{**parts, "data": "x"}))
             del prepared.headers["Content-Length"]  # Counted for each body.
-            before, length, after = b"".join(written(prepared, b"")).partition(b"Content-Length: 0")
+            before, length, after = b"".join(worded(prepared, b"")).partition(b"Content-Length: 0")
             self.prepared = (key, prepared, [before, length[:-1], after])
         _, prepared, (before, name, after) = self.prepared
         body = data.encode()
@@ -204,7 +206,7 @@ def new_connection(parts: Any, timeout: float | None) -> Any:
     )
 
 
-def written(request: requests.PreparedRequest, body: Any) -> list[bytes]:
+def worded(request: requests.PreparedRequest, body: Any) -> list[bytes]:
     """The pieces that http.client would send for a prepared request."""
     parts = urlsplit(str(request.url))
     connection = new_connection(parts, None)

@@ -45,7 +45,10 @@ TO_MANY: dict[str, tuple[Any, Any]] = {  # The verb of emails/control.py: its na
 
 
 class Chosen:
-    """Of the messages that were chosen, the first to which it can be done, and why not to others, with how many."""
+    """Of the messages that were chosen, the newest to which it can be done, and why not to others, with how many.
+
+    Newest first, since of old ones no content is kept; done in the order in which they were written.
+    """
 
     def __init__(self, request: HttpRequest, verb: str, queryset: QuerySet[EmailLog]) -> None:
         self.some: list[EmailLog] = []
@@ -54,16 +57,17 @@ class Chosen:
         fits = Q(state__in=control.STATES[verb])
         # With what decides whether it can be done, so that a message costs no query of its own.
         resends = Prefetch("resends", EmailLog.objects.only("pk", "resend_of"))
-        facts = queryset.filter(fits).defer(None).defer("text", "html").prefetch_related(resends).order_by("pk")
+        facts = queryset.filter(fits).defer(None).defer("text", "html").prefetch_related(resends).order_by("-pk")
         for number, email in enumerate(in_batches(facts)):
             if len(self.some) == AT_ONCE or number == LOOKED_AT:
-                self.more = True
+                self.more = bool(self.some)
                 break
             why = control.obstacle(email, verb) if may(request, email, verb) else _("You may not do this.")
             if why:
                 self.passed[why] += 1
             else:
                 self.some.append(email)
+        self.some.reverse()
         others = queryset.exclude(fits).only("state", "delivery").prefetch_related(None).order_by()[: LOOKED_AT + 1]
         statuses = Counter(email.status_label for email in others)
         self.uncounted = statuses.total() > LOOKED_AT  # By their status, where all of a long log was chosen.
@@ -72,11 +76,11 @@ class Chosen:
 
 
 def in_batches(emails: QuerySet[EmailLog]) -> Iterator[EmailLog]:
-    """Ordered by primary key, and read as far as they are looked at: a cursor would have PostgreSQL find all first."""
-    last = 0
-    while batch := list(emails.filter(pk__gt=last)[:AT_ONCE]):
+    """Newest first, and read as far as they are looked at: a cursor would have PostgreSQL find all of them before."""
+    batch = list(emails[:AT_ONCE])
+    while batch:
         yield from batch
-        last = batch[-1].pk
+        batch = list(emails.filter(pk__lt=batch[-1].pk)[:AT_ONCE])
 
 
 def to_many(verb: str) -> Callable[..., HttpResponse]:

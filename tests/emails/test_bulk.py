@@ -115,25 +115,27 @@ def test_no_more_than_can_be_waited_for_are_done_at_once(admin_client: Client, m
     rows = [email(), email(), email()]
     everything = {"action": "cancel", "_selected_action": [rows[0].pk], "select_across": "1"}
     page = admin_client.post(f"{LIST}?kind=other", everything)
-    assert "Only the first 2 are done at once" in page.content.decode()
+    assert "Only 2 are done at once, the newest" in page.content.decode()
     admin_client.post(f"{LIST}?kind=other", {**everything, "confirm": "yes", "reason": "x"})
-    assert states(*rows) == ["cancelled", "cancelled", "queued"]
+    assert states(*rows) == ["queued", "cancelled", "cancelled"]
 
 
 def test_what_it_can_not_be_done_to_is_in_nobodys_way(admin_client: Client, monkeypatch: Any) -> None:
     monkeypatch.setattr(bulk, "AT_ONCE", 2)
     [email(State.SENT) for _ in range(3)]
+    rows = [email(State.FAILED) for _ in range(3)]
     forgotten = [email(State.FAILED) for _ in range(3)]
     EmailLog.objects.filter(pk__in=[row.pk for row in forgotten]).update(payload="", text="", html="")
-    rows = [email(State.FAILED) for _ in range(3)]
     everything = {"action": "send_again", "_selected_action": [rows[0].pk], "select_across": "1"}
     page = admin_client.post(LIST, everything)
     assert (page.context["count"], page.context["too_many"]) == (2, 2)
     passed = dict(page.context["passed"])
     assert passed["Its status is “Sent”."] == passed["Its content is not kept, and it can't be written anew."] == 3
-    for left in (1, 0):
-        admin_client.post(LIST, {**everything, "confirm": "yes", "reason": "x"})
-        assert sum(not row.resends.exists() for row in rows) == left
+    admin_client.post(LIST, {**everything, "confirm": "yes", "reason": "x"})
+    assert [row.resends.count() for row in rows] == [0, 1, 1]
+    assert rows[1].resends.get().pk < rows[2].resends.get().pk  # In the order in which they were written.
+    admin_client.post(LIST, {**everything, "confirm": "yes", "reason": "x"})
+    assert [row.resends.count() for row in rows] == [1, 1, 1]
     page = admin_client.post(LIST, everything)
     assert page.context["count"] == 0
     assert dict(page.context["passed"])["It has been sent again already, or is on its way."] == 3
