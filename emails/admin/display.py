@@ -40,7 +40,8 @@ def toned(tone: str, label: str) -> str:
 
 def moment(when: datetime) -> str:
     """A relative time that carries the absolute one, on hover and for screen readers, in the reader's zone."""
-    local, exact = timezone.localtime(when), absolute(when)
+    local = timezone.localtime(when)
+    exact = absolute_of(local)
     seconds = (timezone.now() - when).total_seconds()
     ago = _("just now") if seconds < 60 else _("%(time)s ago") % {"time": timesince(when, depth=1)}
     return format_html(
@@ -55,7 +56,10 @@ def provider_label(key: str, otherwise: str) -> str:
 
 
 def absolute(when: datetime) -> str:
-    local = timezone.localtime(when)
+    return absolute_of(timezone.localtime(when))
+
+
+def absolute_of(local: datetime) -> str:
     return f"{day(local.date(), get_language() or '')}, {local:%H:%M:%S %Z}"
 
 

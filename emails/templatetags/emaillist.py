@@ -1,12 +1,15 @@
 """The rows of the log's list, as Django writes them, without the look-ups that none of its columns needs."""
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 from django import template
 from django.contrib.admin.templatetags.admin_list import result_headers, result_list
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString
 
 from emails.models import EmailLog
 
@@ -28,22 +31,33 @@ def log_rows(cl: Any) -> dict[str, Any]:
     }
 
 
-def rows(cl: Any) -> list[list[str]]:
-    """Each cell as Django writes it, but for the look-ups that none of our columns needs."""
+def rows(cl: Any) -> list[list[SafeString]]:
+    """Each row as Django writes it, as one piece: its template puts the pieces of a row together."""
     page = reverse(
         f"admin:{cl.opts.app_label}_{cl.opts.model_name}_change", args=[0], current_app=cl.model_admin.admin_site.name
     )
     page = add_preserved_filters({"preserved_filters": cl.preserved_filters, "opts": cl.opts}, page)
-    before, after = page.split("/0/", 1)
-    return [
-        [cell(cl, name, email, f"{before}/{email.pk}/{after}") for name in cl.list_display] for email in cl.result_list
-    ]
+    columns = [Column(cl, name, page) for name in cl.list_display]
+    return [[reduce(add, (column.cell(email) for column in columns))] for email in cl.result_list]
 
 
-def cell(cl: Any, name: str, email: EmailLog, page: str) -> str:
-    value = getattr(cl.model_admin, name)(email)
-    if name == "action_checkbox":
-        return format_html('<td class="action-checkbox">{}</td>', value)
-    if name in cl.list_display_links:
-        return format_html('<th class="field-{}"><a href="{}">{}</a></th>', name, page, value)
-    return format_html('<td class="field-{}">{}</td>', name, value)
+class Column:
+    """What is the same in every row is put into HTML once, and not for every cell."""
+
+    def __init__(self, cl: Any, name: str, page: str) -> None:
+        self.value = getattr(cl.model_admin, name)
+        self.links = name in cl.list_display_links
+        if self.links:
+            before, after = page.split("/0/", 1)
+            self.before = format_html('<th class="field-{}"><a href="{}/', name, before)
+            self.between, self.after = format_html('/{}">', after), SafeString("</a></th>")
+        else:
+            kept = "action-checkbox" if name == "action_checkbox" else f"field-{name}"
+            self.before = format_html('<td class="{}">', kept)
+            self.after = SafeString("</td>")
+
+    def cell(self, email: EmailLog) -> SafeString:
+        value = conditional_escape(self.value(email))
+        if self.links:
+            return self.before + conditional_escape(str(email.pk)) + self.between + value + self.after
+        return self.before + value + self.after

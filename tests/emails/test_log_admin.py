@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.models import User
 from emails import delivery
@@ -237,9 +238,10 @@ def test_rows_are_as_django_writes_them(admin_client: Client, email: EmailLog) -
     cl = admin_client.get(LIST, {"kind": "other"}).context["cl"]
     ours: Any = emaillist.log_rows(cl)
     theirs: Any = result_list(cl)
-    assert [[str(cell) for cell in row] for row in ours["results"]] == [
-        [re.sub(r' class="field-created nowrap"', ' class="field-created"', str(cell)) for cell in row]
+    assert ["".join(map(str, row)) for row in ours["results"]] == [
+        "".join(re.sub(r' class="field-created nowrap"', ' class="field-created"', str(cell)) for cell in row)
         for row in theirs["results"]
     ]
+    assert all(isinstance(piece, SafeString) for row in ours["results"] for piece in row)
     assert ours["result_headers"] == theirs["result_headers"]
     assert ours["num_sorted_fields"] == theirs["num_sorted_fields"]
