@@ -181,7 +181,7 @@ def workers() -> list[dict[str, Any]]:
 
 
 def queue() -> dict[str, Any]:
-    waiting = EmailLog.objects.filter(among("state", DUE)).order_by()[: MOST + 1].count()
+    waiting = EmailLog.objects.unsettled().filter(among("state", DUE)).order_by()[: MOST + 1].count()
     oldest = EmailLog.objects.waiting_seconds()
     return {
         "waiting": f"{MOST:,}+" if waiting > MOST else waiting,

@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='emaillog',
-            index=models.Index(django.db.models.functions.comparison.Coalesce(emails.models.status.NullIfEmpty('delivery'), 'state', output_field=models.CharField()), models.OrderBy(models.F('id'), descending=True), name='emails_log_status'),
+            index=models.Index(django.db.models.functions.comparison.Coalesce(emails.models.status.NullIfEmpty('delivery'), 'state', output_field=models.CharField()), models.OrderBy(models.F('id'), descending=True), models.F('state'), models.F('delivery'), name='emails_log_status'),
         ),
         migrations.RemoveIndex(
             model_name='emaillog',

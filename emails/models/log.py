@@ -204,8 +204,8 @@ class EmailLog(models.Model):
                 condition=models.Q(state__in=LEASED),
             ),
             models.Index(fields=["state", "-id"], name="emails_log_unsettled", condition=models.Q(state__in=UNSETTLED)),
-            models.Index(STATUS, models.F("id").desc(), name="emails_log_status"),
-            # With what its condition is about, or SQLite reads the row of everything that it counts.
+            # With what their conditions are about: to count ten thousand, neither database has to read their rows.
+            models.Index(STATUS, models.F("id").desc(), "state", "delivery", name="emails_log_status"),
             models.Index(fields=["-id", "state", "delivery"], name="emails_log_attention", condition=ATTENTION),
             models.Index(fields=["kind", "-id"], name="emails_log_kind"),
             models.Index(fields=["user", "-id"], name="emails_log_user", condition=models.Q(user__isnull=False)),
