@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from emails.models import EmailEvent, EmailLog, State
+from emails.models.state import DUE
 from emails.resending import AGAIN, NotNow, send_again, settle_doubt, ways
 
 __all__ = ["NotNow", "believe", "cancel", "hurry", "obstacle", "resend", "send_again", "verbs"]
@@ -19,7 +20,7 @@ STATES: dict[str, tuple[State, ...]] = {  # In which a verb may be of use.
     "send_again": (*AGAIN, State.IN_DOUBT),
     "resend": (State.SKIPPED, State.SENT),
     "hurry": (State.RETRYING,),
-    "cancel": (State.QUEUED, State.RETRYING),
+    "cancel": DUE,
     "believe": (State.IN_DOUBT,),
 }
 
@@ -27,7 +28,7 @@ STATES: dict[str, tuple[State, ...]] = {  # In which a verb may be of use.
 def cancel(email: EmailLog, actor: Any, reason: str) -> None:
     """Stop a message that has not left."""
     with transaction.atomic():
-        waiting = EmailLog.objects.filter(pk=email.pk, state__in=[State.QUEUED, State.RETRYING], doubtful=False)
+        waiting = EmailLog.objects.filter(pk=email.pk, state__in=DUE, doubtful=False)
         if not waiting.update(state=State.CANCELLED, error=reason):
             raise NotNow(_("It is already leaving, or has ended: it can't be cancelled any more."))
         EmailEvent.of_staff(email, State.CANCELLED, actor, error=reason).save()

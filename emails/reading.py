@@ -13,7 +13,9 @@ SITTING = timedelta(minutes=10)  # The page, its frame and its source are one re
 
 
 def note(email: EmailLog, request: HttpRequest) -> None:
-    """Keep that the signed-in person reads the body now, and from where."""
+    """Keep that the signed-in person reads the body now, and from where; of one that is forgotten nothing is read."""
+    if email.purged_at:
+        return
     user: Any = request.user
     since = timezone.now() - SITTING
     known = ((event.type, event.actor_id) for event in email.events.all() if event.recorded_at >= since)

@@ -35,8 +35,7 @@ class DownloadsMixin(admin.ModelAdmin[EmailLog]):
         if not (self.has_view_permission(request) and may_read):
             raise PermissionDenied
         email: EmailLog = self.found(pk)  # type: ignore[attr-defined]
-        if not email.purged_at:
-            reading.note(email, request)
+        reading.note(email, request)
         return email
 
     @method_decorator(require_safe)

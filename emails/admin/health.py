@@ -181,6 +181,7 @@ def workers() -> list[dict[str, Any]]:
 
 
 def queue() -> dict[str, Any]:
+    # As part of the unsettled, or SQLite walks through the index by status, which has the states too.
     waiting = EmailLog.objects.unsettled().filter(among("state", DUE)).order_by()[: MOST + 1].count()
     oldest = EmailLog.objects.waiting_seconds()
     return {

@@ -170,7 +170,7 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
                 raise
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Forgotten")}
             return TemplateResponse(request, "admin/emails/emaillog/forgotten.html", context, status=410)
-        if bodies and not email.purged_at:
+        if bodies:
             reading.note(email, request)
         context = {
             **self.admin_site.each_context(request),
