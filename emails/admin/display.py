@@ -1,11 +1,12 @@
 """How times and statuses look, on the list and on the message's page."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
@@ -41,13 +42,27 @@ def toned(tone: str, label: str) -> str:
 def moment(when: datetime) -> str:
     """A relative time that carries the absolute one, on hover and for screen readers, in the reader's zone."""
     local = timezone.localtime(when)
-    exact = absolute_of(local)
-    seconds = (timezone.now() - when).total_seconds()
-    ago = _("just now") if seconds < 60 else _("%(time)s ago") % {"time": timesince(when, depth=1)}
-    return format_html(
-        '<time datetime="{}" title="{}">{}<span class="visually-hidden">, {}</span></time>',
-        *(local.isoformat(timespec="seconds"), exact, ago, exact),
+    exact = escape(absolute_of(local))
+    return SafeString(
+        f'<time datetime="{local.isoformat(timespec="seconds")}" title="{exact}">{ago(when)}'
+        f'<span class="visually-hidden">, {exact}</span></time>'
     )
+
+
+def ago(when: datetime) -> SafeString:
+    """How long ago, to the greatest unit: what is the same for many moments of a list is worded once."""
+    now = timezone.now()
+    seconds = (now - when).total_seconds()
+    whole = next((unit for unit in (86400, 3600, 60) if seconds >= unit), 0)
+    return since(seconds // whole * whole if whole else 0, now.date(), get_language() or "")
+
+
+@lru_cache(maxsize=500)
+def since(seconds: float, today: date, language: str) -> SafeString:
+    """In words of the language that is active. How many days months have, `today` tells."""
+    now = datetime(today.year, today.month, today.day)
+    time = timesince(now - timedelta(seconds=seconds), now, depth=1)
+    return escape(_("%(time)s ago") % {"time": time} if seconds else _("just now"))
 
 
 def provider_label(key: str, otherwise: str) -> str:
@@ -60,7 +75,7 @@ def absolute(when: datetime) -> str:
 
 
 def absolute_of(local: datetime) -> str:
-    return f"{day(local.date(), get_language() or '')}, {local:%H:%M:%S %Z}"
+    return f"{day(local.date(), get_language() or '')}, {str(local)[11:19]} {local.tzname()}"
 
 
 @lru_cache(maxsize=500)

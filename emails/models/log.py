@@ -1,6 +1,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import takewhile
 from typing import Self
 
@@ -235,6 +236,11 @@ class EmailLog(models.Model):
     @property
     def status_label(self) -> str:
         return str(Delivery(self.delivery).label if self.delivery else State(self.state).label)
+
+    @cached_property
+    def to(self) -> list[str]:
+        """The addresses of all its recipients; EmailRecipient.addresses_of is for many messages."""
+        return list(self.recipients.values_list("address", flat=True))
 
     @property
     def kind_label(self) -> str:

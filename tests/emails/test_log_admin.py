@@ -14,10 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext, override
 
 from accounts.models import User
 from emails import delivery
-from emails.models import EmailLog, State
+from emails.admin.display import ago
+from emails.kinds import KINDS
+from emails.models import Delivery, EmailLog, State
 from emails.templatetags import emaillist
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
@@ -235,13 +239,55 @@ def test_the_preview_can_do_nothing(admin_client: Client, email: EmailLog) -> No
 def test_rows_are_as_django_writes_them(admin_client: Client, email: EmailLog) -> None:
     """Ours take less time; whatever else looks at the list finds what it is used to."""
     EmailLog.objects.create(state=State.SKIPPED, error="The <b>reason</b>.", user_label="Zoë")
+    EmailLog.objects.create(state=State.SKIPPED, subject='<i>{0}</i> {} "&amp;" \u202e', user_label="{} <b>")
     cl = admin_client.get(LIST, {"kind": "other"}).context["cl"]
     ours: Any = emaillist.log_rows(cl)
     theirs: Any = result_list(cl)
-    assert ["".join(map(str, row)) for row in ours["results"]] == [
+    rows = [
         "".join(re.sub(r' class="field-created nowrap"', ' class="field-created"', str(cell)) for cell in row)
         for row in theirs["results"]
     ]
-    assert all(isinstance(piece, SafeString) for row in ours["results"] for piece in row)
+    assert len(rows) == 3
+    assert ours["results"] == [["</tr>\n<tr>".join(rows)]]
+    assert isinstance(ours["results"][0][0], SafeString)
     assert ours["result_headers"] == theirs["result_headers"]
     assert ours["num_sorted_fields"] == theirs["num_sorted_fields"]
+
+
+def test_a_column_that_is_alike_in_many_rows_is_still_that_of_each(admin_client: Client) -> None:
+    """A row's status, kind and provider are written once a page for all that have the same."""
+    for state, status in ((State.SENT, Delivery.BOUNCED), (State.SENT, Delivery.NONE), (State.FAILED, Delivery.NONE)):
+        EmailLog.objects.create(state=state, delivery=status, kind="welcome", provider="postmark")
+        EmailLog.objects.create(state=state, delivery=status, kind="account_deleted", provider="brevo")
+    page = admin_client.get(LIST, {"q": "-status:queued"}).content.decode()
+    cells = re.findall(r'badge-\w+"><span aria-hidden="true">.</span> (\w+)<.*?kind_name">(.*?)<.*?name">(.*?)<', page)
+    labels = {kind: KINDS[kind].label for kind in ("welcome", "account_deleted")}
+    assert cells == [
+        (status, labels[kind], provider)
+        for status in ("Failed", "Sent", "Bounced")
+        for kind, provider in (("account_deleted", "Brevo"), ("welcome", "Postmark"))
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        *(-5, 0, 59, 60, 119, 3599, 3600, 7199, 86399, 86400, 604799, 604800, 2419199),
+        *(days * 86400 for days in (40, 400)),
+    ],
+)
+def test_how_long_ago_is_told_as_django_tells_it(seconds: int, language: str) -> None:
+    when = timezone.now() - timedelta(seconds=seconds)
+    with override(language):
+        expected = gettext("%(time)s ago") % {"time": timesince(when, depth=1)} if seconds > 59 else gettext("just now")
+        assert ago(when) == expected
+
+
+def test_a_list_tells_times_in_the_language_of_its_reader() -> None:
+    when = timezone.now() - timedelta(hours=3)
+    told = []
+    for language in ("en", "de", "en"):
+        with override(language):
+            told.append(ago(when))
+    assert told == ["3\xa0hours ago", "vor 3\xa0Stunden", "3\xa0hours ago"]

@@ -1,0 +1,77 @@
+"""The rows of the log's list, as Django writes them: a page of fifty costs little more than one of five."""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.urls import reverse
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from emails.models import EmailLog, EmailRecipient
+
+Cell = TypeVar("Cell", bound=Callable[..., str])
+
+
+def alike(*, by: tuple[str, ...]) -> Callable[[Cell], Cell]:
+    """A column that reads the same in all rows that have the same of these fields: once a page it is written."""
+
+    def marked(cell: Cell) -> Cell:
+        cell.alike_by = attrgetter(*by)  # type: ignore[attr-defined]
+        return cell
+
+    return marked
+
+
+@lru_cache
+def selecting(language: str) -> str:
+    """What a row's checkbox is for, in the language that is active; to be filled with the row."""
+    return gettext("Select this object for an action - {}")
+
+
+def address(emails: Iterable[EmailLog]) -> None:
+    """Look up at once to whom they went."""
+    to = EmailRecipient.addresses_of([email.pk for email in emails])
+    for email in emails:
+        email.to = to[email.pk]
+
+
+def written(cl: Any) -> list[SafeString]:
+    """The cells of each row in one piece."""
+    page = reverse(
+        f"admin:{cl.opts.app_label}_{cl.opts.model_name}_change", args=[0], current_app=cl.model_admin.admin_site.name
+    )
+    page = add_preserved_filters({"preserved_filters": cl.preserved_filters, "opts": cl.opts}, page)
+    columns = [Column(cl, name, page) for name in cl.list_display]
+    return [SafeString("".join([column.cell(email) for column in columns])) for email in cl.result_list]
+
+
+class Column:
+    """What is the same in every row is put into HTML once, and not for every cell."""
+
+    def __init__(self, cl: Any, name: str, page: str) -> None:
+        self.value = getattr(cl.model_admin, name)
+        self.key = getattr(self.value, "alike_by", None)
+        self.known: dict[Any, str] = {}
+        self.links = name in cl.list_display_links
+        if self.links:
+            before, after = page.split("/0/", 1)
+            self.before = format_html('<th class="field-{}"><a href="{}/', name, before)
+            self.between, self.after = format_html('/{}">', after), "</a></th>"
+        else:
+            kept = "action-checkbox" if name == "action_checkbox" else f"field-{name}"
+            self.before = format_html('<td class="{}">', kept)
+            self.after = "</td>"
+
+    def cell(self, email: EmailLog) -> str:
+        if self.links:
+            return f"{self.before}{email.pk:d}{self.between}{conditional_escape(self.value(email))}{self.after}"
+        if self.key is None:
+            return f"{self.before}{conditional_escape(self.value(email))}{self.after}"
+        key = self.key(email)
+        if key not in self.known:
+            self.known[key] = f"{self.before}{conditional_escape(self.value(email))}{self.after}"
+        return self.known[key]
