@@ -98,6 +98,11 @@ def stories(using: str) -> Stories:
     return _stories.setdefault(connection, Stories()).refresh(connection.run_on_commit)
 
 
+def enabled_kinds(using: str) -> set[str]:
+    """The keys of the kinds that are switched on; read once per transaction, where one is open."""
+    return stories(using).enabled if connections[using].in_atomic_block else EmailKindSwitch.enabled_keys()
+
+
 def story_of(using: str, pk: Any) -> Story | None:
     """The person's story in the transaction that is open on `using`, if it has begun."""
     story = stories(using).by_pk.get(pk)

@@ -1,20 +1,20 @@
 """Messages become rows of the log, in the caller's transaction, and delivery is woken when it commits."""
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
 from django.core.mail import EmailMessage
 from django.db import connections, router, transaction
 
-from emails import tasks
+from emails import outbox
 from emails.addresses import bare
 from emails.cause import Cause, Recorded, current
 from emails.envelope import readdressed
 from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.payload import Payload, dump
-from emails.rows import inserting
 from emails.sealing import seal
 from emails.signals import announce, email_failed
 from emails.suppression import bars, nobody_left, words
@@ -23,34 +23,26 @@ from emails.suppression import bars, nobody_left, words
 def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     """Record messages as queued, all or none, each as `message.email_log`; some 4 inserts however many there are.
 
-    Raises UnstorableMessage before anything is written. The savepoint keeps the caller's transaction usable
-    where the database refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
+    Raises UnstorableMessage before anything is written. The caller's transaction stays usable where the database
+    refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
     """
     pieces = [seal(dump(message), str(message.subject)) for message in messages]
     payloads = [payload for payload, _sealed, _subject in pieces]
     reached = [addressed(message) for message in messages]
     using = router.db_for_write(EmailLog)
-    with transaction.atomic(using=using):
+    with nullcontext() if connections[using].in_atomic_block else transaction.atomic(using=using):
         emails = [row(message, *piece, current()) for message, piece in zip(messages, pieces, strict=True)]
-        barred = Suppression.among({recipient.address for to in reached for recipient in to})
-        if barred:
-            for email, to in zip(emails, reached, strict=True):
-                leave_out(email, to, barred)
-        inserting(EmailLog, using, "run_at")(emails)
-        recipients: list[EmailRecipient] = []
-        attachments: list[EmailAttachment] = []
-        for email, to, message, payload in zip(emails, reached, messages, payloads, strict=True):
-            for recipient in to:
-                recipient.email_id = email.pk
-            recipients += to
-            attachments += attached(email, payload)
+        entries = list(map(outbox.Entry, emails, reached, map(attached, payloads)))
+        barred: dict[str, str] = {}
+        if len(entries) != 1 or not outbox.add_unless_barred(entries[0], using):
+            barred = Suppression.among({recipient.address for to in reached for recipient in to})
+            if barred:
+                for email, to in zip(emails, reached, strict=True):
+                    leave_out(email, to, barred)
+            outbox.add(entries, using)
+        for email, to, message in zip(emails, reached, messages, strict=True):
             message.email_log = email  # type: ignore[attr-defined]
             note(email, [recipient.formatted for recipient in to], using)
-        inserting(EmailRecipient, using)(recipients)
-        if attachments:
-            inserting(EmailAttachment, using)(attachments)
-        if any(email.state == State.QUEUED for email in emails):
-            wake_on_commit(using)
         if barred:
             announce(email_failed, {email.pk: {} for email in emails if email.state == State.SUPPRESSED}, using)
     return emails
@@ -91,17 +83,14 @@ def record_again(old: EmailLog, to: str = "") -> EmailLog:
     if to:
         new.payload, reached = readdressed(old.payload, to), [("to", to, bare(to))]
     with transaction.atomic(using=using):
-        inserting(EmailLog, using, "run_at")([new])
-        recipients = [EmailRecipient(email=new, field=f, formatted=given, address=a) for f, given, a in reached]
-        inserting(EmailRecipient, using)(recipients)
+        recipients = [EmailRecipient(field=f, formatted=given, address=a) for f, given, a in reached]
         names = ("position", "filename", "mimetype", "content", "size")
         attachments = [
-            EmailAttachment(email=new, **{name: getattr(attachment, name) for name in names})
+            EmailAttachment(**{name: getattr(attachment, name) for name in names})
             for attachment in old.attachments.all()
         ]
-        inserting(EmailAttachment, using)(attachments)
+        outbox.add([outbox.Entry(new, recipients, attachments)], using)
         note(new, [recipient.formatted for recipient in recipients], using)
-        wake_on_commit(using)
     return new
 
 
@@ -174,10 +163,9 @@ def leave_out(email: EmailLog, to: Sequence[EmailRecipient], barred: dict[str, s
         email.state, email.error = State.SUPPRESSED, words(reasons)
 
 
-def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:
+def attached(payload: Payload) -> list[EmailAttachment]:
     return [
         EmailAttachment(
-            email=email,
             position=position,
             filename=stored.filename,
             mimetype=stored.mimetype,
@@ -186,30 +174,3 @@ def attached(email: EmailLog, payload: Payload) -> list[EmailAttachment]:
         )
         for position, stored in enumerate(payload.attachments)
     ]
-
-
-def wake_on_commit(using: str) -> None:
-    """Wake delivery when the transaction commits, once however many messages it records."""
-    # A hook that a rolled-back savepoint took away is not in the list any more, so that a later message adds its own.
-    if any(isinstance(hook[1], WakeUp) and not hook[1].done for hook in connections[using].run_on_commit):
-        return
-    wake_up = WakeUp()
-    if tasks.joins_transaction(using):
-        wake_up.enqueue()  # The task is a row of this transaction, and needs nothing after it.
-    transaction.on_commit(wake_up, using=using, robust=True)
-
-
-class WakeUp:
-    """Wakes a worker, once. A wake-up that is lost costs seconds, not mail: the sweeper finds what is due."""
-
-    enqueued = done = False
-
-    def __call__(self) -> None:
-        """At commit."""
-        self.done = True
-        if not self.enqueued:
-            self.enqueue()
-
-    def enqueue(self) -> None:
-        self.enqueued = True
-        tasks.enqueued(tasks.deliver)

@@ -5,12 +5,13 @@ PostgreSQL takes all rows as one JSON text, which its driver and the server read
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.models import BinaryField, BooleanField, Model, QuerySet, TextField
 from django.db.models.fields import CharField, IntegerField
 
@@ -18,6 +19,11 @@ Prepare = Callable[[Any, Any], Any]
 ROWS = 500  # At most, in one statement.
 NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 PLAIN = (CharField, TextField, IntegerField, BooleanField)  # What every driver takes as it is.
+
+
+class Statement(NamedTuple):
+    sql: str
+    values: Sequence[Any]
 
 
 class Insert:
@@ -44,7 +50,26 @@ class Insert:
 
     def __call__(self, instances: Sequence[Any]) -> None:
         """Insert the instances and set their primary keys, in the transaction that is open."""
-        keys = self.values([[getattr(instance, name) for name in self.names] for instance in instances])
+        self.inserted(instances, self.values([[getattr(one, name) for name in self.names] for one in instances]))
+
+    def statement(self, one: Any, source: str = "", given: Sequence[Any] = (), **columns: str) -> Statement:
+        """What inserts one instance, for `at_once`; `inserted` is to be called with its answer.
+
+        `source` is a FROM or WHERE of the database's own, `given` what fills its placeholders, and `columns` are those
+        that it knows the value of. Values that are nothing stand in the SQL: a driver takes its time over each
+        parameter, and psycopg remembers no query that has more than fifty.
+        """
+        places: list[str] = []
+        values: list[Any] = []
+        for name, prepare in zip(self.names, self.prepare, strict=True):
+            value = getattr(one, name)
+            known = columns.get(name) or ("" if value else nothing(value))
+            if not known:
+                values.append(prepare(value, connections[self.using]) if prepare else value)
+            places.append(known or "%s")
+        return Statement(f"{self.head}SELECT {', '.join(places)} {source}{self.tail}", [*values, *given])
+
+    def inserted(self, instances: Sequence[Any], keys: Sequence[Any]) -> None:
         for instance, key in zip(instances, keys, strict=bool(self.tail)):
             instance.pk = key
         for instance in instances:
@@ -148,6 +173,15 @@ def plain(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} can't be written")
 
 
+def nothing(value: Any) -> str:
+    """The SQL of a value that is nothing; "" for any other."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return "''"
+    return str(value).upper() if isinstance(value, bool | int) else ""
+
+
 def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Prepare | None], using: str) -> list[Any]:
     connection = connections[using]
     return [
@@ -174,6 +208,32 @@ def inserting(model: type[Model], using: str, *database_sets: str) -> Insert:
 def updating(model: type[Model], using: str, names: tuple[str, ...], **options: Any) -> Update:
     """The one Update of these columns in this process."""
     return Update(model, using, names, **options)
+
+
+def takes_several(using: str) -> bool:
+    """Whether the driver takes several statements in one message: psycopg does, where it binds the values itself."""
+    connection = connections[using]
+    return connection.vendor == "postgresql" and not connection.settings_dict["OPTIONS"].get("server_side_binding")
+
+
+def at_once(using: str, *statements: Statement) -> list[list[Any]]:
+    """Execute all or none, in the transaction that is open and stays usable; returns the first column of each answer.
+
+    A round trip for each statement and for the savepoint around them would take longer than all that they do.
+    """
+    script = "; ".join(["SAVEPOINT at_once", *(sql for sql, _ in statements), "RELEASE SAVEPOINT at_once"])
+    answers = []
+    with connections[using].cursor() as cursor:
+        try:
+            cursor.execute(script, [value for _, values in statements for value in values])
+        except DatabaseError:
+            with suppress(DatabaseError):  # Where the connection is gone, so is the transaction.
+                cursor.execute("ROLLBACK TO SAVEPOINT at_once; RELEASE SAVEPOINT at_once")
+            raise
+        for _ in statements:
+            cursor.nextset()
+            answers.append([first for first, *_ in cursor.fetchall()] if cursor.description else [])
+    return answers
 
 
 def counted(using: str, *querysets: QuerySet[Any]) -> list[int]:

@@ -6,13 +6,14 @@ from typing import Any
 from django.db import DatabaseError
 
 from emails import deliverer, delivery
+from emails.rows import Statement
 
 try:
     from django.tasks import task
 except ImportError:  # Django 5.2 takes the same API from its reference package.
     from django_tasks import task  # type: ignore[no-redef]
 
-__all__ = ["SLICE", "deliver", "enqueued", "joins_transaction", "task"]
+__all__ = ["SLICE", "deliver", "enqueued", "joins_transaction", "statement", "task"]
 logger = logging.getLogger(__name__)
 SLICE = 5.0  # Seconds of work per task, so that a worker told to stop never has a long task to finish.
 
@@ -44,6 +45,12 @@ def enqueued(wanted: Any, *args: Any) -> bool:
         logger.error("task.not_taken task=%s error=%s", wanted.name, type(error).__name__)
         return False
     return True
+
+
+def statement(using: str) -> Statement | None:
+    """What enqueues a delivery, where the engine keeps its tasks in this very database and can say so in SQL."""
+    stated = getattr(deliver.get_backend(), "statement", None)
+    return stated(deliver) if stated is not None and joins_transaction(using) else None
 
 
 def joins_transaction(using: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.messages.storage import default_storage
-from django.db import transaction
+from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -19,11 +19,12 @@ from accounts.admin.guarding import as_read
 from accounts.forecast import forecast
 from accounts.models import LastSuperuser, PersonEvent, User
 from accounts.samples import sample
+from accounts.story import enabled_kinds
 from accounts.unticking import unticking
 from emails.admin import preview
 from emails.cause import current
 from emails.kinds import KINDS, EmailKind
-from emails.models import EmailKindSwitch, EmailLog
+from emails.models import EmailLog
 from emails.payload import storable
 from emails.recording import recorded_by
 
@@ -121,7 +122,7 @@ class ForeseeingMixin:
 
 def offered(request: HttpRequest, kinds: tuple[EmailKind, ...]) -> list[dict[str, Any]]:
     """The kinds that staff can untick on this page; those that are off anyway are not among them."""
-    enabled = EmailKindSwitch.enabled_keys()
+    enabled = enabled_kinds(router.db_for_write(User))
     return [{"kind": kind, "ticked": kind.key not in unticked(request, kinds)} for kind in kinds if kind.key in enabled]
 
 

@@ -68,6 +68,12 @@ class Suppression(models.Model):
         return found
 
     @classmethod
+    def has(cls, count: int) -> str:
+        """SQL that asks whether one of so many addresses is suppressed, with a placeholder for each."""
+        places = ", ".join(["%s"] * count)
+        return f"EXISTS (SELECT 1 FROM {cls._meta.db_table} WHERE lifted_at IS NULL AND address IN ({places}))"  # noqa: S608
+
+    @classmethod
     def lifted_since(cls, addresses: Collection[str]) -> dict[str, datetime]:
         """When each of `addresses` was last lifted: what was reported before then counts no more."""
         lifted = cls.objects.filter(address__in=addresses, lifted_at__isnull=False)

@@ -65,7 +65,7 @@ def test_without_the_database_engine_it_sweeps_and_stops_at_once(tmp_path: Path,
     with LoopbackESP() as esp, Site(tmp_path, TASK_BACKEND="immediate", **postmark(esp.url)) as site:
         # Recorded without a wake-up, as after one that was lost.
         site.python(
-            "from unittest.mock import patch\nwith patch('emails.recording.WakeUp.__call__'):\n"
+            "from unittest.mock import patch\nwith patch('emails.outbox.WakeUp.__call__'):\n"
             "    from django.core.mail import send_mail\n    send_mail('s', 'b', None, ['a@example.com'])"
         )
         worker = site.start("worker")

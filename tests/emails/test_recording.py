@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
 
 from emails import tasks
-from emails.models import EmailLog, EmailRecipient
+from emails.models import EmailLog, EmailRecipient, Suppression
 from emails.payload import UnstorableMessage
+from emails.rows import takes_several
 from tests.conftest import Commit
 from tests.log import newest, sent_to
 
@@ -102,10 +103,10 @@ def test_delivery_is_woken_once_per_transaction(commit: Commit, monkeypatch: pyt
             send()
             raise RuntimeError
         send()
-    assert len(woken) == 1
+    assert len(woken) + DBTaskResult.objects.count() == 1
     with commit():
         send()
-    assert len(woken) == 2
+    assert len(woken) + DBTaskResult.objects.count() == 2
 
 
 @pytest.mark.parametrize("backend", ["immediate", "db"])
@@ -148,3 +149,61 @@ def test_a_refused_row_leaves_the_callers_transaction_usable(monkeypatch: pytest
         monkeypatch.undo()
         assert EmailLog.objects.count() == 1
     assert EmailLog.objects.count() == 1
+
+
+def rows_of(email: EmailLog) -> list[Any]:
+    """All that is in the database of one message, but for what no two messages have in common."""
+    own = {"id", "ref", "created_at", "run_at", "email", "email_id"}
+    querysets = (
+        EmailLog.objects.filter(pk=email.pk),
+        email.recipients.order_by("pk"),
+        email.attachments.order_by("pk"),
+    )
+    return [[{k: v for k, v in row.items() if k not in own} for row in rows.values()] for rows in querysets]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no round trips to spare")
+@pytest.mark.parametrize("barred", [[], ["b@example.com"], ["a@example.com", "b@example.com", "c@example.com"]])
+def test_a_message_alone_is_recorded_in_one_round_trip_and_as_any_other(
+    commit: Commit, monkeypatch: pytest.MonkeyPatch, barred: list[str]
+) -> None:
+    for address in barred:
+        Suppression.objects.create(address=address, reason="bounced")
+    files = [("100 %s.txt", "é' \\ \"", "text/plain"), ("b.bin", b"\x00\xff%s", "application/octet-stream")]
+    parts = {
+        "subject": "100 % sure; it's \\ {} %s 🦆",
+        "body": "",
+        "to": ["A <a@example.com>"],
+        "cc": ["c@example.com"],
+        "bcc": ["b@example.com"],
+        "attachments": files,
+    }
+    with commit(), CaptureQueriesContext(connection) as queries:
+        with transaction.atomic():
+            send(**parts)
+    alone, round_trips = newest(), len(queries)
+    monkeypatch.setattr("emails.outbox.takes_several", lambda using: False)
+    with commit():
+        send(**parts)
+    usual = newest()
+    assert alone.pk != usual.pk
+    assert rows_of(alone) == rows_of(usual)
+    assert DBTaskResult.objects.count() == (2 if alone.state == "queued" else 1)
+    assert alone.state == ("suppressed" if len(barred) == 3 else "queued")
+    assert alone.resends.count() == usual.resends.count() == 0
+    assert barred or round_trips <= 3  # It, and what begins and ends the transaction.
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no round trips to spare")
+@pytest.mark.django_db(transaction=True)
+def test_where_the_server_binds_the_values_statements_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert takes_several("default")
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
+    connection.close()
+    try:
+        with transaction.atomic():
+            send()
+        assert not takes_several("default")
+        assert (newest().state, sent_to(newest())) == ("queued", ["a@example.com"])
+    finally:
+        connection.close()
