@@ -1,8 +1,26 @@
+"""One address of a header: whether it is one, and as it is looked up."""
+
+import re
 from email.utils import getaddresses
 
 import idna
 
 LONGEST = 320  # RFC 3696, erratum 1690: a local part of 64, a domain of 255.
+# As far as servers that differ can agree: no space or special outside quotes, and a closed literal (RFC 5321, 4.1.2).
+LOCAL, DOMAIN = re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\"[^\"]+\""), re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\[[^\s\[\]]+\]")
+USUAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9.-]+", re.ASCII)
+
+
+def is_one(text: str) -> bool:
+    """Whether a text is one address, with or without a name, that has a local part and a domain and is short enough."""
+    if USUAL.fullmatch(text):  # Of which the parser would say the same, and take a fifth of all that a message takes.
+        return len(text) <= LONGEST
+    parsed = getaddresses([text])
+    address = parsed[0][1] if len(parsed) == 1 and not text.endswith(";") else ""
+    local, at, domain = address.rpartition("@")
+    if domain.endswith("]") and "]" not in text:  # The parser has closed a literal that was left open.
+        return False
+    return bool(at and len(address) <= LONGEST and LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain))
 
 
 def bare(formatted: str) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from email.message import Message, MIMEPart
 from email.mime.base import MIMEBase
-from email.utils import getaddresses
 from typing import Any
 
 import django
@@ -16,6 +15,7 @@ from anymail.utils import UNSET, Attachment
 from django.core.mail import EmailMessage
 from django.utils.functional import Promise
 
+from emails.addresses import is_one
 from emails.mime import part_from_bytes, part_to_bytes
 
 ADDRESS_FIELDS = ("to", "cc", "bcc", "reply_to")
@@ -25,9 +25,6 @@ ANYMAIL_FIELDS = (
 ).split()
 # Line breaks inject headers: Django's SMTP refuses them, Anymail's HTTP backends pass them on.
 FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
-# As far as servers that differ can agree: no space or special outside quotes, and a closed literal (RFC 5321, 4.1.2).
-LOCAL, DOMAIN = re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\"[^\"]+\""), re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\[[^\s\[\]]+\]")
-ADDRESS_LENGTH = 320  # RFC 3696 erratum 1690: 64 + "@" + 255
 
 
 class UnstorableMessage(ValueError):
@@ -151,18 +148,9 @@ def addresses(field: str, values: Any) -> list[str]:
         raise UnstorableMessage(f'"{field}" must be a list of addresses, not a text.')
     texts = [header(field, value) for value in values if value]  # Django sends to those that are not empty.
     for text in texts:
-        parsed = getaddresses([text])
-        if field != "reply_to" and (len(parsed) != 1 or text.endswith(";") or not well_formed(parsed[0][1], text)):
+        if field != "reply_to" and not is_one(text):
             raise UnstorableMessage(f'"{field}" holds something that is not one email address like ada@example.com.')
     return texts
-
-
-def well_formed(address: str, text: str) -> bool:
-    """Whether a bare address, parsed from `text`, has a local part and a domain and fits RFC 5321's lengths."""
-    local, at, domain = address.rpartition("@")
-    if domain.endswith("]") and "]" not in text:  # The parser has closed a literal that was left open.
-        return False
-    return bool(at and len(address) <= ADDRESS_LENGTH and LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain))
 
 
 def describe(attachment: Any, number: int) -> tuple[dict[str, Any], StoredAttachment]:

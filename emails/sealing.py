@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -13,10 +14,13 @@ from django.conf import settings
 from emails.payload import Payload
 
 # The secret is the group. What a link is confirmed by stands in its path, or under a name that says so in its query.
+NAMES = ("token", "key", "code", "otp", "sesame", "signature", "sig", "secret", "auth", "magic")
+NAMED = tuple(f"{name}=" for name in NAMES)
+IN_QUERY = rf"[?&;#](?:[a-z]{{1,20}}[_-])?(?:{'|'.join(NAMES)})=([^\s\"'<>&\\]{{12,}})"
 PATTERNS = (
     r"/[0-9A-Za-z_=-]{1,40}/([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # Django's PasswordResetTokenGenerator
     r"/[0-9A-Za-z]{1,20}-([0-9a-z]{1,13}-[0-9a-f]{20,64})\b",  # the same, as django-allauth writes it
-    r"[?&;#](?:[a-z]{1,20}[_-])?(?:token|key|code|otp|sesame|signature|sig|secret|auth|magic)=([^\s\"'<>&\\]{12,})",
+    IN_QUERY,
     r"/(?:confirm|verify|activate|activation|magic|invite|invitations?|reset|token)[\w-]*/([0-9A-Za-z_:=.-]{20,})",
     r"(eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,})",  # a JSON Web Token (RFC 7519)
 )
@@ -32,7 +36,7 @@ def seal(payload: Payload, subject: str) -> tuple[Payload, str, str]:
     `data` holds the subject as well, for the provider; `subject` is that of the row.
     """
     texts = (payload.text, payload.html, payload.data)
-    secrets = sorted({found for pattern in patterns() for text in texts for found in pattern.findall(text)}, key=len)
+    secrets = sorted({secret for text in texts for secret in found(text)}, key=len)
     secrets = [secret for secret in secrets if "⟦" not in secret]
     if not secrets:
         return payload, "", subject
@@ -41,6 +45,13 @@ def seal(payload: Payload, subject: str) -> tuple[Payload, str, str]:
     text, html, data = (masked(text, placeholders) for text in texts)
     sealed = locks().encrypt(json.dumps(placeholders).encode()).decode()
     return replace(payload, text=text, html=html, data=data), sealed, masked(subject, placeholders)
+
+
+def found(text: str) -> Iterator[str]:
+    for pattern in patterns():
+        # Half the time went into looking behind every "#" and ";" of a style for a name that is nowhere in the text.
+        if pattern.pattern != IN_QUERY or any(name in text for name in NAMED):
+            yield from pattern.findall(text)
 
 
 def masked(text: str, placeholders: dict[str, str]) -> str:
@@ -54,10 +65,10 @@ def opened(sealed: str) -> dict[str, str]:
     if not sealed:
         return {}
     try:
-        found: dict[str, str] = json.loads(locks().decrypt(sealed.encode()))
+        secrets: dict[str, str] = json.loads(locks().decrypt(sealed.encode()))
     except InvalidToken as error:
         raise CannotOpen from error
-    return found
+    return secrets
 
 
 def locks() -> MultiFernet:

@@ -19,10 +19,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from emails import resending
+from emails.addresses import LONGEST
 from emails.admin.control import may
 from emails.admin.sentence import in_words
 from emails.models import EmailLog, State, Suppression
-from emails.payload import ADDRESS_LENGTH, storable
+from emails.payload import storable
 
 WAYS = {
     resending.SAME: gettext_lazy("The same content, as it was written then"),
@@ -37,7 +38,7 @@ class ResendForm(forms.Form):
     way = forms.ChoiceField(label=gettext_lazy("What"), widget=forms.RadioSelect, required=False)
     to = forms.EmailField(
         label=gettext_lazy("To another address"),
-        max_length=ADDRESS_LENGTH,
+        max_length=LONGEST,
         required=False,
         help_text=gettext_lazy(
             "Left empty, the same content goes where it went, and what is written anew to the person’s address of now. "

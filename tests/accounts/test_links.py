@@ -18,7 +18,7 @@ from accounts.tasks import send_password_reset
 from accounts.tokens import TOKENS, password_reset_token
 from emails import control, delivery
 from emails.models import EmailLog
-from emails.sealing import locks
+from emails.sealing import NAMES, locks
 from tests.esp import LoopbackESP
 from tests.log import newest
 
@@ -290,6 +290,16 @@ def test_ready_made_links_of_other_code_are_sealed_and_then_forgotten(esp: Loopb
     email.refresh_from_db()
     assert (email.state, email.sealed) == ("sent", "")
     assert "⟦secret:1⟧" in email.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("before", ["?", "&", "&amp;", "#", "?next=/&amp;email_"])
+def test_a_secret_under_any_of_the_names_is_sealed(esp: LoopbackESP, asleep: None, name: str, before: str) -> None:
+    html = f"<p>https://shop.example.com/in{before}{name}=s3cr3t-s3cr3t-s3cr3t</p>"
+    mail.send_mail("In", "See the HTML", None, ["a@example.com"], html_message=html)
+    assert "s3cr3t-s3cr3t" not in everything_stored()
+    delivery.drain(5)
+    assert esp.accepted[0]["HtmlBody"].strip() == html
 
 
 def test_more_patterns_come_from_a_setting(esp: LoopbackESP, asleep: None, settings: Any) -> None:

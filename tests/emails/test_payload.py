@@ -1,5 +1,6 @@
 """What is recorded is what is sent: every shape of message survives, and what can't is refused at send()."""
 
+from email.utils import getaddresses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emails.addresses import DOMAIN, LOCAL, USUAL, is_one
 from emails.payload import UnstorableMessage, dump, load
 from tests.emails.messages import ANYMAIL, ATTACHMENTS, ESPS, attach_message, attachments, messages, mime_of, request_of
 
@@ -136,3 +138,22 @@ def test_what_would_be_lost_or_inject_a_header_is_refused(message: EmailMessage,
     with pytest.raises(UnstorableMessage, match=r"\.$") as error:
         dump(message)
     assert hint in str(error.value)
+
+
+ATOM = st.text("abAB01!#$%&'*+/=?^_`{|}~-.", min_size=1, max_size=20)
+
+
+@given(ATOM, st.text("abAB01-.", min_size=1, max_size=20))
+def test_the_usual_address_is_read_as_the_parser_reads_it(local: str, domain: str) -> None:
+    """It is looked at without the parser, which must not make a difference."""
+    text = f"{local}@{domain}"
+    assert USUAL.fullmatch(text)
+    assert getaddresses([text]) == [("", text)]
+    assert is_one(text)
+    assert LOCAL.fullmatch(local)
+    assert DOMAIN.fullmatch(domain)
+
+
+@pytest.mark.parametrize("text", ["é@example.com", "a@", "@b", "a b@c", "a@b\n", "<a@b>", '"a"@b', "a@b, c@d", "a@[1]"])
+def test_what_is_not_usual_is_left_to_the_parser(text: str) -> None:
+    assert not USUAL.fullmatch(text)
