@@ -1,5 +1,6 @@
 """The database as task queue, made cheap for wake-ups: tasks without arguments of which one stands for many."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,8 @@ from django_tasks_db import DatabaseBackend
 from django_tasks_db.compat import task_started
 from django_tasks_db.models import DBTaskResult, get_date_max
 
-from emails.rows import Statement, inserting
+from emails.rows import inserting
+from emails.script import Statement
 
 NOTHING: dict[str, Any] = {"args": [], "kwargs": {}}
 
@@ -28,11 +30,12 @@ class TransactionalDatabaseBackend(DatabaseBackend):
         inserting(DBTaskResult, router.db_for_write(DBTaskResult))([row])
         return SimpleLazyObject(lambda: self.get_result(str(row.id)))  # Few callers want it, and it costs a query.
 
-    def statement(self, task: Any) -> Statement:
-        """What enqueues a task without arguments, for who has more to write with it."""
-        return inserting(DBTaskResult, router.db_for_write(DBTaskResult)).statement(self.row(task))
+    def enqueuing(self, task: Any, source: str, given: Sequence[Any]) -> Statement:
+        """The SQL that enqueues a task without arguments, if `source` is there: for who has more to write with it."""
+        return inserting(DBTaskResult, router.db_for_write(DBTaskResult)).statement(self.row(task), source, given)
 
     def row(self, task: Any) -> Any:
+        """A waiting task without arguments, not saved."""
         return DBTaskResult(
             id=uuid4(),
             enqueued_at=timezone.now(),

@@ -7,12 +7,16 @@ from django.db import connections, transaction
 
 from emails import tasks
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
-from emails.rows import Insert, at_once, inserting, takes_several
+from emails.rows import inserting
+from emails.script import at_once, takes_several
 
 BY_REF = f"FROM {EmailLog._meta.db_table} WHERE ref = %s"
+FEW = 6  # Parts of a message. With more, one insert for all of them is as quick as one round trip.
 
 
 class Entry(NamedTuple):
+    """A message that is not written yet, with its parts."""
+
     email: EmailLog
     recipients: list[EmailRecipient]
     attachments: list[EmailAttachment]
@@ -35,51 +39,51 @@ class WakeUp:
 
 
 def add(entries: Sequence[Entry], using: str) -> None:
-    """Write new rows in the transaction that is open, which stays usable where the database refuses one."""
-    with transaction.atomic(using=using):
-        inserting(EmailLog, using, "run_at")([entry.email for entry in entries])
-        for entry in entries:
-            part: Any
-            for part in (*entry.recipients, *entry.attachments):
-                part.email_id = entry.email.pk
-        inserting(EmailRecipient, using)([one for entry in entries for one in entry.recipients])
-        inserting(EmailAttachment, using)([one for entry in entries for one in entry.attachments])
-        if needs_wake_up([entry.email for entry in entries], using):
-            joins = tasks.joins_transaction(using)
-            if joins:
-                tasks.enqueued(tasks.deliver)
-            transaction.on_commit(WakeUp(enqueued=joins), using=using, robust=True)
+    """Write new rows in the transaction that is open."""
+    inserting(EmailLog, using, "run_at")([entry.email for entry in entries])
+    for entry in entries:
+        part: Any
+        for part in (*entry.recipients, *entry.attachments):
+            part.email_id = entry.email.pk
+    inserting(EmailRecipient, using)([one for entry in entries for one in entry.recipients])
+    inserting(EmailAttachment, using)([one for entry in entries for one in entry.attachments])
+    if needs_wake_up([entry.email for entry in entries], using):
+        joins = tasks.joins_transaction(using)
+        if joins:
+            tasks.enqueued(tasks.deliver)
+        transaction.on_commit(WakeUp(enqueued=joins), using=using, robust=True)
 
 
-def add_unless_barred(entry: Entry, using: str) -> bool:
-    """As `add`, for the one message of a click and in one round trip; False where that can't be.
+def add_at_once(entry: Entry, using: str) -> bool:
+    """As `add`, for the one message of a click and in one round trip.
 
-    Nothing is written then: the database does not take several statements at once, or an address is suppressed.
+    False, and nothing is written, where that can't be: one of its addresses is suppressed, it has more than a few parts
+    (of which many are quicker in one insert), or the database does not take several statements at once.
     """
     email, addresses = entry.email, [recipient.address for recipient in entry.recipients]
-    if not addresses or not takes_several(using):
+    parts: list[tuple[Any, Any]] = [(inserting(EmailRecipient, using), recipient) for recipient in entry.recipients]
+    parts += [(inserting(EmailAttachment, using), attachment) for attachment in entry.attachments]
+    if not addresses or len(parts) > FEW or not takes_several(using):
         return False
     log = inserting(EmailLog, using, "run_at")
-    parts: list[tuple[Insert, Any]] = [
-        *((inserting(EmailRecipient, using), recipient) for recipient in entry.recipients),
-        *((inserting(EmailAttachment, using), attachment) for attachment in entry.attachments),
-    ]
     wakes = needs_wake_up([email], using)
-    task = tasks.statement(using) if wakes else None
-    keys, *keys_of_parts = at_once(
+    task = tasks.enqueuing(using, BY_REF, [email.ref]) if wakes else None
+    # What comes after the message finds it by its reference, and nothing where it was not written.
+    keys, *others = at_once(
         using,
         log.statement(email, "WHERE NOT " + Suppression.has(len(addresses)), addresses),
         *(insert.statement(part, BY_REF, [email.ref], email_id="id") for insert, part in parts),
         *([task] if task else []),
     )
+    if not keys:
+        return False
+    log.inserted([email], keys)
+    for (insert, part), its_keys in zip(parts, others[: len(parts)], strict=True):
+        insert.inserted([part], its_keys)
+        part.email_id = email.pk
     if wakes:
         transaction.on_commit(WakeUp(enqueued=bool(task)), using=using, robust=True)
-    if keys:
-        log.inserted([email], keys)
-        for (insert, part), key in zip(parts, keys_of_parts, strict=False):
-            insert.inserted([part], key)
-            part.email_id = email.pk
-    return bool(keys)
+    return True
 
 
 def needs_wake_up(emails: Sequence[EmailLog], using: str) -> bool:

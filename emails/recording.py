@@ -14,14 +14,14 @@ from emails.cause import Cause, Recorded, current
 from emails.envelope import readdressed
 from emails.facts import Facts
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
-from emails.payload import Payload, dump
+from emails.payload import Payload, dump, storable
 from emails.sealing import seal
 from emails.signals import announce, email_failed
 from emails.suppression import bars, nobody_left, words
 
 
 def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
-    """Record messages as queued, all or none, each as `message.email_log`; some 4 inserts however many there are.
+    """Record messages as queued, all or none, each as `message.email_log`: in some 4 inserts, however many there are.
 
     Raises UnstorableMessage before anything is written. The caller's transaction stays usable where the database
     refuses a row, since some callers (Django's PasswordResetForm) swallow errors of send().
@@ -30,21 +30,21 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     payloads = [payload for payload, _sealed, _subject in pieces]
     reached = [addressed(message) for message in messages]
     using = router.db_for_write(EmailLog)
+    # What add_at_once does has a savepoint of its own, without a round trip for it.
     with nullcontext() if connections[using].in_atomic_block else transaction.atomic(using=using):
         emails = [row(message, *piece, current()) for message, piece in zip(messages, pieces, strict=True)]
         entries = list(map(outbox.Entry, emails, reached, map(attached, payloads)))
-        barred: dict[str, str] = {}
-        if len(entries) != 1 or not outbox.add_unless_barred(entries[0], using):
-            barred = Suppression.among({recipient.address for to in reached for recipient in to})
-            if barred:
-                for email, to in zip(emails, reached, strict=True):
-                    leave_out(email, to, barred)
-            outbox.add(entries, using)
+        if len(entries) != 1 or not outbox.add_at_once(entries[0], using):
+            with transaction.atomic(using=using):
+                barred = Suppression.among({recipient.address for to in reached for recipient in to})
+                if barred:
+                    for email, to in zip(emails, reached, strict=True):
+                        leave_out(email, to, barred)
+                outbox.add(entries, using)
         for email, to, message in zip(emails, reached, messages, strict=True):
             message.email_log = email  # type: ignore[attr-defined]
             note(email, [recipient.formatted for recipient in to], using)
-        if barred:
-            announce(email_failed, {email.pk: {} for email in emails if email.state == State.SUPPRESSED}, using)
+        announce(email_failed, {email.pk: {} for email in emails if email.state == State.SUPPRESSED}, using)
     return emails
 
 
@@ -77,7 +77,7 @@ def record_again(old: EmailLog, to: str = "") -> EmailLog:
         resend_of=old,
         actor_id=cause.actor_pk,
         actor_label=cause.actor_label[:320],
-        cause=cause.text,
+        cause=storable(cause.text),
     )
     reached = [(one.field, one.formatted, one.address) for one in old.recipients.all()]
     if to:
@@ -124,7 +124,7 @@ def about(facts: Facts, cause: Cause) -> dict[str, Any]:
         "template": facts.template,
         "actor_id": cause.actor_pk,
         "actor_label": cause.actor_label[:320],
-        "cause": cause.text,
+        "cause": storable(cause.text),  # A path may hold what no database takes.
     }
 
 

@@ -5,25 +5,21 @@ PostgreSQL takes all rows as one JSON text, which its driver and the server read
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.models import BinaryField, BooleanField, Model, QuerySet, TextField
 from django.db.models.fields import CharField, IntegerField
+
+from emails.script import Statement
 
 Prepare = Callable[[Any, Any], Any]
 ROWS = 500  # At most, in one statement.
 NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 PLAIN = (CharField, TextField, IntegerField, BooleanField)  # What every driver takes as it is.
-
-
-class Statement(NamedTuple):
-    sql: str
-    values: Sequence[Any]
 
 
 class Insert:
@@ -57,19 +53,20 @@ class Insert:
 
         `source` is a FROM or WHERE of the database's own, `given` what fills its placeholders, and `columns` are those
         that it knows the value of. Values that are nothing stand in the SQL: a driver takes its time over each
-        parameter, and psycopg remembers no query that has more than fifty.
+        parameter, and psycopg parses a query of more than fifty anew (MAX_CACHED_STATEMENT_PARAMS).
         """
         places: list[str] = []
         values: list[Any] = []
         for name, prepare in zip(self.names, self.prepare, strict=True):
             value = getattr(one, name)
-            known = columns.get(name) or ("" if value else nothing(value))
-            if not known:
+            literal = columns[name] if name in columns else nothing(value)
+            if literal is None:
                 values.append(prepare(value, connections[self.using]) if prepare else value)
-            places.append(known or "%s")
+            places.append("%s" if literal is None else literal)
         return Statement(f"{self.head}SELECT {', '.join(places)} {source}{self.tail}", [*values, *given])
 
     def inserted(self, instances: Sequence[Any], keys: Sequence[Any]) -> None:
+        """Give the instances the keys under which they were inserted; none where the table makes none of its own."""
         for instance, key in zip(instances, keys, strict=bool(self.tail)):
             instance.pk = key
         for instance in instances:
@@ -173,13 +170,15 @@ def plain(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} can't be written")
 
 
-def nothing(value: Any) -> str:
-    """The SQL of a value that is nothing; "" for any other."""
+def nothing(value: Any) -> str | None:
+    """The SQL of a value that is nothing; None for any other, which has to be a parameter."""
     if value is None:
         return "NULL"
-    if isinstance(value, str):
+    if value is False:
+        return "FALSE"
+    if isinstance(value, str) and not value:
         return "''"
-    return str(value).upper() if isinstance(value, bool | int) else ""
+    return "0" if type(value) is int and not value else None
 
 
 def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Prepare | None], using: str) -> list[Any]:
@@ -208,32 +207,6 @@ def inserting(model: type[Model], using: str, *database_sets: str) -> Insert:
 def updating(model: type[Model], using: str, names: tuple[str, ...], **options: Any) -> Update:
     """The one Update of these columns in this process."""
     return Update(model, using, names, **options)
-
-
-def takes_several(using: str) -> bool:
-    """Whether the driver takes several statements in one message: psycopg does, where it binds the values itself."""
-    connection = connections[using]
-    return connection.vendor == "postgresql" and not connection.settings_dict["OPTIONS"].get("server_side_binding")
-
-
-def at_once(using: str, *statements: Statement) -> list[list[Any]]:
-    """Execute all or none, in the transaction that is open and stays usable; returns the first column of each answer.
-
-    A round trip for each statement and for the savepoint around them would take longer than all that they do.
-    """
-    script = "; ".join(["SAVEPOINT at_once", *(sql for sql, _ in statements), "RELEASE SAVEPOINT at_once"])
-    answers = []
-    with connections[using].cursor() as cursor:
-        try:
-            cursor.execute(script, [value for _, values in statements for value in values])
-        except DatabaseError:
-            with suppress(DatabaseError):  # Where the connection is gone, so is the transaction.
-                cursor.execute("ROLLBACK TO SAVEPOINT at_once; RELEASE SAVEPOINT at_once")
-            raise
-        for _ in statements:
-            cursor.nextset()
-            answers.append([first for first, *_ in cursor.fetchall()] if cursor.description else [])
-    return answers
 
 
 def counted(using: str, *querysets: QuerySet[Any]) -> list[int]:

@@ -1,19 +1,20 @@
 """What the task engine runs. The log is the queue: a task only wakes a drain, so a lost task loses no mail."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import DatabaseError
 
 from emails import deliverer, delivery
-from emails.rows import Statement
+from emails.script import Statement
 
 try:
     from django.tasks import task
 except ImportError:  # Django 5.2 takes the same API from its reference package.
     from django_tasks import task  # type: ignore[no-redef]
 
-__all__ = ["SLICE", "deliver", "enqueued", "joins_transaction", "statement", "task"]
+__all__ = ["SLICE", "deliver", "enqueued", "enqueuing", "joins_transaction", "task"]
 logger = logging.getLogger(__name__)
 SLICE = 5.0  # Seconds of work per task, so that a worker told to stop never has a long task to finish.
 
@@ -47,10 +48,10 @@ def enqueued(wanted: Any, *args: Any) -> bool:
     return True
 
 
-def statement(using: str) -> Statement | None:
-    """What enqueues a delivery, where the engine keeps its tasks in this very database and can say so in SQL."""
-    stated = getattr(deliver.get_backend(), "statement", None)
-    return stated(deliver) if stated is not None and joins_transaction(using) else None
+def enqueuing(using: str, source: str, given: Sequence[Any]) -> Statement | None:
+    """The SQL that enqueues a delivery if `source` (of Insert.statement) is there; None where no SQL can."""
+    stated = getattr(deliver.get_backend(), "enqueuing", None)
+    return stated(deliver, source, given) if stated is not None and joins_transaction(using) else None
 
 
 def joins_transaction(using: str) -> bool:

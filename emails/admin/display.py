@@ -44,25 +44,26 @@ def moment(when: datetime) -> str:
     local = timezone.localtime(when)
     exact = escape(absolute_of(local))
     return SafeString(
-        f'<time datetime="{local.isoformat(timespec="seconds")}" title="{exact}">{ago(when)}'
+        f'<time datetime="{local.isoformat(timespec="seconds")}" title="{exact}">{ago(when, timezone.now())}'
         f'<span class="visually-hidden">, {exact}</span></time>'
     )
 
 
-def ago(when: datetime) -> SafeString:
-    """How long ago, to the greatest unit: what is the same for many moments of a list is worded once."""
-    now = timezone.now()
-    seconds = (now - when).total_seconds()
+def ago(when: datetime, now: datetime) -> SafeString:
+    """How long ago, as Django tells it to the greatest unit: what many moments have in common is worded once."""
+    now = now.astimezone(when.tzinfo)
+    seconds = int((now - when).total_seconds())
+    months = (now.year - when.year) * 12 + now.month - when.month - ((now.day, now.time()) < (when.day, when.time()))
     whole = next((unit for unit in (86400, 3600, 60) if seconds >= unit), 0)
-    return since(seconds // whole * whole if whole else 0, now.date(), get_language() or "")
+    return since(max(months, 0), seconds // whole * whole if whole else 0, get_language() or "")
 
 
 @lru_cache(maxsize=500)
-def since(seconds: float, today: date, language: str) -> SafeString:
-    """In words of the language that is active. How many days months have, `today` tells."""
-    now = datetime(today.year, today.month, today.day)
-    time = timesince(now - timedelta(seconds=seconds), now, depth=1)
-    return escape(_("%(time)s ago") % {"time": time} if seconds else _("just now"))
+def since(months: int, seconds: int, language: str) -> SafeString:
+    """In words of the language that is active."""
+    begin = datetime(2001, 1, 1)
+    end = datetime(2001 + months // 12, 1 + months % 12, 1) if months else begin + timedelta(seconds=seconds)
+    return escape(_("%(time)s ago") % {"time": timesince(begin, end, depth=1)} if end > begin else _("just now"))
 
 
 def provider_label(key: str, otherwise: str) -> str:

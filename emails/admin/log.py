@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from emails import reading, resending
 from emails.admin import bulk, preview
+from emails.admin.cells import alike, selecting
 from emails.admin.control import ControlMixin, buttons, may
 from emails.admin.display import badge, moment, provider_label
 from emails.admin.downloads import DownloadsMixin
@@ -25,7 +26,6 @@ from emails.admin.filters import KindFilter, ProviderFilter, StatusFilter, Windo
 from emails.admin.page import STORY, page
 from emails.admin.paging import MOST, CappedPaginator
 from emails.admin.resend import ResendMixin
-from emails.admin.rows import alike, selecting
 from emails.admin.searching import HELP, parse
 from emails.admin.sentence import STUCK
 from emails.models import EmailLog, Lane, Tombstone

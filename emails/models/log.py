@@ -239,8 +239,8 @@ class EmailLog(models.Model):
 
     @cached_property
     def to(self) -> list[str]:
-        """The addresses of all its recipients; EmailRecipient.addresses_of is for many messages."""
-        return list(self.recipients.values_list("address", flat=True))
+        """The addresses of all its recipients; lists set it from EmailRecipient.addresses_of, for many at once."""
+        return list(self.recipients.order_by("pk").values_list("address", flat=True))
 
     @property
     def kind_label(self) -> str:

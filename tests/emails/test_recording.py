@@ -7,14 +7,18 @@ from anymail.message import AnymailMessage
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
 
+from accounts.models import User
 from emails import tasks
+from emails.cause import caused_by
 from emails.models import EmailLog, EmailRecipient, Suppression
 from emails.payload import UnstorableMessage
-from emails.rows import takes_several
+from emails.recording import record
+from emails.script import takes_several
 from tests.conftest import Commit
 from tests.log import newest, sent_to
 
@@ -188,7 +192,7 @@ def test_a_message_alone_is_recorded_in_one_round_trip_and_as_any_other(
     usual = newest()
     assert alone.pk != usual.pk
     assert rows_of(alone) == rows_of(usual)
-    assert DBTaskResult.objects.count() == (2 if alone.state == "queued" else 1)
+    assert DBTaskResult.objects.count() == (2 if alone.state == "queued" else 0)
     assert alone.state == ("suppressed" if len(barred) == 3 else "queued")
     assert alone.resends.count() == usual.resends.count() == 0
     assert barred or round_trips <= 3  # It, and what begins and ends the transaction.
@@ -207,3 +211,57 @@ def test_where_the_server_binds_the_values_statements_go_one_by_one(monkeypatch:
         assert (newest().state, sent_to(newest())) == ("queued", ["a@example.com"])
     finally:
         connection.close()
+
+
+def test_a_cause_that_no_database_takes_is_recorded_as_far_as_it_can_be(commit: Commit) -> None:
+    with commit(), caused_by("GET /x\x00y\udcff"):
+        send()
+    assert newest().cause == "GET /x\ufffdy?"
+
+
+def failing(error: type[Exception], *, late: bool) -> Any:
+    """Something between us and the driver that fails, before or after it has passed on a statement about the log."""
+
+    def wrapper(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
+        answer = execute(sql, params, many, context) if late or "emails_emaillog" not in sql else None
+        if "emails_emaillog" in sql:
+            raise error("failed")
+        return answer
+
+    return wrapper
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError, DatabaseError])
+def test_what_fails_beside_the_database_neither_sends_nor_loses_anything_in_silence(error: Any, late: bool) -> None:
+    """Either the caller's transaction is as if nothing had been sent, or it can't be committed and says so."""
+    committed = False
+    try:
+        with transaction.atomic():
+            User.objects.create_user("mine", "mine@example.com")
+            EmailLog.objects.all().delete()
+            with connection.execute_wrapper(failing(error, late=late)), pytest.raises(error):
+                send()
+            assert EmailLog.objects.count() == 0
+        committed = True
+    except TransactionManagementError:
+        pass
+    assert User.objects.filter(username="mine").exists() == committed
+    assert not EmailLog.objects.filter(kind="").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_look_for_suppressed_addresses_that_fails_leaves_the_transaction_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(addresses: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM nowhere")
+
+    monkeypatch.setattr(Suppression, "among", broken)
+    with transaction.atomic():
+        EmailLog.objects.create(subject="mine")
+        with pytest.raises(DatabaseError):
+            record([EmailMessage("s", "b", None, ["a@example.com"]), EmailMessage("s", "b", None, ["b@example.com"])])
+    assert EmailLog.objects.get().subject == "mine"

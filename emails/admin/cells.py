@@ -32,15 +32,15 @@ def selecting(language: str) -> str:
     return gettext("Select this object for an action - {}")
 
 
-def address(emails: Iterable[EmailLog]) -> None:
-    """Look up at once to whom they went."""
+def look_up_addresses(emails: Iterable[EmailLog]) -> None:
+    """Set `to` of each by one query."""
     to = EmailRecipient.addresses_of([email.pk for email in emails])
     for email in emails:
         email.to = to[email.pk]
 
 
-def written(cl: Any) -> list[SafeString]:
-    """The cells of each row in one piece."""
+def in_html(cl: Any) -> list[SafeString]:
+    """The cells of each row of a change list, in one piece."""
     page = reverse(
         f"admin:{cl.opts.app_label}_{cl.opts.model_name}_change", args=[0], current_app=cl.model_admin.admin_site.name
     )
@@ -67,6 +67,7 @@ class Column:
             self.after = "</td>"
 
     def cell(self, email: EmailLog) -> str:
+        """The cell of one row, with its tags; to its page where the column is one that links."""
         if self.links:
             return f"{self.before}{email.pk:d}{self.between}{conditional_escape(self.value(email))}{self.after}"
         if self.key is None:
