@@ -42,7 +42,7 @@ def lines(emails: QuerySet[EmailLog]) -> Iterator[str]:
     writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
     yield "\ufeff" + str(writer.writerow(COLUMNS))
     to = Prefetch("recipients", EmailRecipient.objects.only("email_id", "address"))
-    every: Any = emails.defer(None).prefetch_related(None)
+    every: Any = emails.defer(None)
     rows: Iterable[EmailLog] = every.without_bodies().prefetch_related(to)[:MOST].iterator(1000)
     for email in rows:
         yield str(writer.writerow([escaped(cell) for cell in cells(email)]))

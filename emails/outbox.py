@@ -71,7 +71,7 @@ def add_at_once(entry: Entry, using: str) -> bool:
     # What comes after the message finds it by its reference, and nothing where it was not written.
     keys, *others = at_once(
         using,
-        log.statement(email, "WHERE NOT " + Suppression.has(len(addresses)), addresses),
+        log.statement(email, f"WHERE NOT EXISTS (SELECT 1 {Suppression.barring(len(addresses))})", addresses),
         *(insert.statement(part, BY_REF, [email.ref], email_id="id") for insert, part in parts),
         *([task] if task else []),
     )

@@ -49,7 +49,7 @@ def seal(payload: Payload, subject: str) -> tuple[Payload, str, str]:
 
 def found(text: str) -> Iterator[str]:
     for pattern in patterns():
-        # Half the time went into looking behind every "#" and ";" of a style for a name that is nowhere in the text.
+        # Most of the time went into looking behind every "#" and ";" of a style for a name that is nowhere in the text.
         if pattern.pattern != IN_QUERY or any(name in text for name in NAMED):
             yield from pattern.findall(text)
 

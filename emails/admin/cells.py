@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.urls import reverse
 from django.utils.html import conditional_escape, format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from emails.models import EmailLog, EmailRecipient
@@ -39,14 +38,14 @@ def look_up_addresses(emails: Iterable[EmailLog]) -> None:
         email.to = to[email.pk]
 
 
-def in_html(cl: Any) -> list[SafeString]:
-    """The cells of each row of a change list, in one piece."""
+def in_html(cl: Any) -> list[str]:
+    """The cells of each row of a change list, in one piece of HTML."""
     page = reverse(
         f"admin:{cl.opts.app_label}_{cl.opts.model_name}_change", args=[0], current_app=cl.model_admin.admin_site.name
     )
     page = add_preserved_filters({"preserved_filters": cl.preserved_filters, "opts": cl.opts}, page)
     columns = [Column(cl, name, page) for name in cl.list_display]
-    return [SafeString("".join([column.cell(email) for column in columns])) for email in cl.result_list]
+    return ["".join([column.cell(email) for column in columns]) for email in cl.result_list]
 
 
 class Column:
@@ -54,9 +53,9 @@ class Column:
 
     def __init__(self, cl: Any, name: str, page: str) -> None:
         self.value = getattr(cl.model_admin, name)
-        self.key = getattr(self.value, "alike_by", None)
-        self.known: dict[Any, str] = {}
         self.links = name in cl.list_display_links
+        self.key = None if self.links else getattr(self.value, "alike_by", None)
+        self.known: dict[Any, str] = {}
         if self.links:
             before, after = page.split("/0/", 1)
             self.before = format_html('<th class="field-{}"><a href="{}/', name, before)
@@ -68,11 +67,13 @@ class Column:
 
     def cell(self, email: EmailLog) -> str:
         """The cell of one row, with its tags; to its page where the column is one that links."""
-        if self.links:
-            return f"{self.before}{email.pk:d}{self.between}{conditional_escape(self.value(email))}{self.after}"
         if self.key is None:
-            return f"{self.before}{conditional_escape(self.value(email))}{self.after}"
+            return self.write(email)
         key = self.key(email)
         if key not in self.known:
-            self.known[key] = f"{self.before}{conditional_escape(self.value(email))}{self.after}"
+            self.known[key] = self.write(email)
         return self.known[key]
+
+    def write(self, email: EmailLog) -> str:
+        link = f"{email.pk:d}{self.between}" if self.links else ""
+        return f"{self.before}{link}{conditional_escape(self.value(email))}{self.after}"

@@ -7,7 +7,7 @@ from anymail.message import AnymailMessage
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, DataError, connection, transaction
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
@@ -211,6 +211,19 @@ def test_where_the_server_binds_the_values_statements_go_one_by_one(monkeypatch:
         assert (newest().state, sent_to(newest())) == ("queued", ["a@example.com"])
     finally:
         connection.close()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite takes it")
+@pytest.mark.django_db(transaction=True)
+def test_what_the_driver_refuses_to_send_leaves_the_transaction_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no savepoint to go back to then: trying to would undo what the caller has done before."""
+    refused = [EmailRecipient(field="to", formatted="a\x00", address="a@example.com")]
+    with transaction.atomic():
+        EmailLog.objects.create(subject="mine")
+        monkeypatch.setattr("emails.recording.addressed", lambda message: refused)
+        with pytest.raises(DataError, match="NUL"):
+            send()
+    assert EmailLog.objects.get().subject == "mine"
 
 
 def test_a_cause_that_no_database_takes_is_recorded_as_far_as_it_can_be(commit: Commit) -> None:
