@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.visitor import follow
 from tests.esp import LoopbackESP
 from tests.sink import SMTPSink, free_port
 from tests.site import Site, answers
@@ -56,7 +57,7 @@ class RunningSite(Site):
         page.goto(f"{self.url}/admin/")
         page.fill("#id_username", "admin")
         page.fill("#id_password", self.password)
-        page.click("[type=submit]")
+        follow(page.locator("[type=submit]"))
         page.wait_for_selector("#user-tools")
         return page
 

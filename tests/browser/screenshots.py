@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import CHROMIUM, RunningSite
+from tests.browser.visitor import follow
 from tests.sink import free_port
 
 UNSETTLED = "from emails.models import EmailLog; answer = EmailLog.objects.unsettled().count()"
@@ -21,16 +22,16 @@ def main() -> None:
         context = chromium.new_context(viewport={"width": 1280, "height": 800})
         page = site.sign_in(context.new_page())
         page.goto(f"{site.url}/admin/accounts/user/?q=noor")
-        page.click("#result_list .field-person a")
+        follow(page.locator("#result_list .field-person a"))
         page.fill("#id_last_name", "Haddad-Weiss")
-        page.click("[name=_save]")
+        follow(page.locator("[name=_save]"))
         site.wait_until(lambda: site.python(UNSETTLED) == 0)
         page.goto(f"{site.url}/admin/")
         page.screenshot(path=IMAGES / "front.png")
         page.goto(f"{site.url}/admin/emails/emaillog/")
         page.screenshot(path=IMAGES / "log.png")
         page.goto(f"{site.url}/admin/emails/emaillog/?q=to:noor@example.com")
-        page.click("#result_list tbody tr:first-child .field-message a")
+        follow(page.locator("#result_list tbody tr:first-child .field-message a"))
         page.frame_locator("iframe.email-frame").locator("h1").wait_for()
         page.screenshot(path=IMAGES / "email.png", full_page=True)
         page.goto(f"{site.url}/admin/emails/emailreport/")

@@ -2,12 +2,9 @@
 
 from playwright.sync_api import Page
 
+from tests.browser.visitor import follow
+
 STORY = ["welcome", "update_notice", "deactivated", "deletion_notice", "account_deleted"]
-
-
-def submit(page: Page, selector: str) -> None:
-    with page.expect_navigation():
-        page.click(selector)
 
 
 def create(page: Page, url: str) -> None:
@@ -17,22 +14,22 @@ def create(page: Page, url: str) -> None:
     page.fill("#id_first_name", "Rosa")
     page.fill("#id_last_name", "Lopéz & Søn")
     page.uncheck("#id_send_invitation")  # Else the invitation comes in place of the welcome.
-    submit(page, "[name=_continue]")
+    follow(page.locator("[name=_continue]"))
 
 
 def edit(page: Page) -> None:
     page.fill("#id_first_name", "Rosalinda")
-    submit(page, "[name=_continue]")
+    follow(page.locator("[name=_continue]"))
 
 
 def deactivate(page: Page) -> None:
     page.uncheck("#id_is_active")
-    submit(page, "[name=_continue]")
+    follow(page.locator("[name=_continue]"))
 
 
 def delete(page: Page) -> None:
-    submit(page, ".deletelink")
-    submit(page, "#content [type=submit]")
+    follow(page.locator(".deletelink"))
+    follow(page.locator("#content [type=submit]"))
 
 
 def announced(page: Page) -> list[str]:

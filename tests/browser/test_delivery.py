@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import RunningSite
+from tests.browser.visitor import follow
 from tests.esp import LoopbackESP
 
 DOUBT = (
@@ -31,7 +32,7 @@ def look(page: Page, name: str) -> None:
 def rename(page: Page, site: RunningSite, name: str) -> None:
     page.goto(f"{site.url}/admin/accounts/user/2/change/")
     page.fill("#id_first_name", name)
-    page.click("[name=_save]")
+    follow(page.locator("[name=_save]"))
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
@@ -42,7 +43,7 @@ def test_pause_doubt_and_settlement(
     page = site.sign_in(browser.new_context(java_script_enabled=javascript).new_page())
     page.goto(f"{site.url}/admin/emails/lane/")
     page.fill("#pause-reason", "we are moving house")
-    page.click("text=Pause all sending")
+    follow(page.locator("text=Pause all sending"))
     assert page.locator(".email-state").inner_text().startswith("Ⅱ Paused")
     look(page, "paused")
     before = len(esp.accepted)
@@ -52,7 +53,7 @@ def test_pause_doubt_and_settlement(
 
     esp.fault = "reset-after"
     page.goto(f"{site.url}/admin/emails/lane/")
-    page.click("text=Resume sending")
+    follow(page.locator("text=Resume sending"))
     site.wait_until(lambda: site.states().get("in_doubt") == 1)
     page.get_by_text("we are moving house").first.wait_for(state="attached")  # The worker may be quicker than the page.
     look(page, "lanes")
@@ -61,13 +62,13 @@ def test_pause_doubt_and_settlement(
     (doubt,) = site.python(DOUBT)
     page.goto(f"{site.url}/admin/emails/emaillog/{doubt}/change/")
     look(page, "doubt")
-    page.click("text=Send again…")
+    follow(page.locator("text=Send again…"))
     look(page, "resend")
     page.fill("#id_reason", "she has not got it")
-    page.click("#content [type=submit]")
+    follow(page.locator("#content [type=submit]"))
     assert "Sent again as" in page.locator(".messagelist").inner_text()
     look(page, "sent-again")
-    page.click(".email-chain a")
+    follow(page.locator(".email-chain a"))
     site.wait_until(lambda: "in_doubt" not in site.states() and site.states().get("failed") == 1)
     site.wait_until(lambda: len(esp.accepted) == before + 2)
     page.context.close()

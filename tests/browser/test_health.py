@@ -5,6 +5,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import RunningSite
 from tests.browser.test_delivery import look
+from tests.browser.visitor import follow
 from tests.esp import LoopbackESP
 
 
@@ -15,10 +16,10 @@ def test_from_a_test_email_to_its_bounce_and_back(
     site, esp = esp_site
     page = site.sign_in(browser.new_context(java_script_enabled=javascript).new_page())
     page.goto(f"{site.url}/admin/")
-    page.click("text=Email health")
+    follow(page.locator("text=Email health"))
     look(page, "health")
     page.fill("#try-address", "grace@example.net")
-    page.click("text=Send test email")
+    follow(page.locator("text=Send test email"))
     assert "Test email" in page.locator(".email-subject").inner_text()
     address = page.url
     number = address.rstrip("/").split("/")[-2]
@@ -34,10 +35,10 @@ def test_from_a_test_email_to_its_bounce_and_back(
 
     page.goto(f"{site.url}/admin/emails/suppression/")
     look(page, "suppressed")
-    page.click("text=grace@example.net")
+    follow(page.locator("text=grace@example.net"))
     look(page, "suppression")
     page.fill("#lift-reason", "She has a new mailbox.")
-    page.click("text=Let mail go there again")
+    follow(page.locator("text=Let mail go there again"))
     assert "Mail goes to grace@example.net again" in page.locator(".messagelist").inner_text()
     assert page.locator("#lift-reason").count() == 0
     page.goto(f"{site.url}/admin/emails/health/")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page
 
 from tests.browser.conftest import RunningSite
+from tests.browser.visitor import follow
 
 # EVIL is the address of a server that must hear nothing; every body ends with a heading that shows that it was drawn.
 HOSTILE = {
@@ -182,14 +183,14 @@ def test_s20_remote_images_are_fetched_when_asked_for_and_tell_nobody_from_where
     page.goto(f"{console_site.url}/admin/emails/emaillog/{pk}/change/")
     page.wait_for_timeout(500)
     assert canary.heard == []
-    page.click("text=Show remote images")
+    follow(page.locator("text=Show remote images"))
     page.wait_for_load_state("networkidle")
     fetched = {path for path, _referer in canary.heard}
     assert {"/a.png", "/e.png"} <= fetched
     # Pictures alone; what a browser fetches before it knows what for (`prefetch`) counts as one.
     assert fetched & {"/f", "/i", "/j", "/k", "/o"} == set()
     assert {referer for _path, referer in canary.heard} == {""}
-    page.click("text=Without remote images")
+    follow(page.locator("text=Without remote images"))
     heard = len(canary.heard)
     page.wait_for_timeout(300)
     assert len(canary.heard) == heard

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import RunningSite
-from tests.browser.visitor import LOOKS, Visitor
+from tests.browser.visitor import LOOKS, Visitor, follow
 from tests.sink import free_port
 
 LIST = "/admin/emails/emaillog/"
@@ -158,7 +158,7 @@ def test_an_empty_log_says_what_to_do(tmp_path: Path, browser: Browser) -> None:
         site.sign_in(visitor.page)
         page = visitor.go(site.url + LIST)
         assert "No email yet" in page.locator(".nothing").inner_text()
-        page.click("text=Send a test email")
+        follow(page.locator("text=Send a test email"))
         assert page.url.endswith("/admin/emails/health/")
         visitor.go(site.url + REPORT)
         assert visitor.errors == []
@@ -174,14 +174,14 @@ def test_what_it_says_is_asked_for_by_links(
     page.goto(f"{console_site.url}{LIST}{seeded['sent, bounced']}/change/")
     content: Any = page.locator("#content-of-email")
     for tab, words in (("Text", "The text"), ("Source", "<h1>Invoice</h1>"), ("Headers", "Grace <grace@example.com>")):
-        content.get_by_role("link", name=tab, exact=True).click()
+        follow(content.get_by_role("link", name=tab, exact=True))
         assert words in content.inner_text()
-    content.get_by_role("link", name="HTML", exact=True).click()
+    follow(content.get_by_role("link", name="HTML", exact=True))
     assert page.frame_locator("iframe.email-frame").locator("h1").inner_text() == "Invoice"
-    content.get_by_role("link", name="Phone", exact=True).click()
+    follow(content.get_by_role("link", name="Phone", exact=True))
     # With its border of one pixel on each side.
     assert page.locator("iframe.email-frame").bounding_box()["width"] == 362  # type: ignore[index]
-    content.get_by_role("link", name="Dark", exact=True).click()
+    follow(content.get_by_role("link", name="Dark", exact=True))
     assert "look=dark" in page.url
     assert "width=360" in page.url
     context.close()
@@ -218,8 +218,8 @@ def test_it_is_sent_again_by_keyboard_alone(console_site: RunningSite, browser: 
     page.keyboard.type("right@example.com")
     page.keyboard.press("Tab")
     page.keyboard.type("She has moved.")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".messagelist")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert "Sent again as" in page.locator(".messagelist").inner_text()
     assert "right@example.com" in page.locator(".email-about").inner_text()
     assert page.locator(".email-chain li").count() == 2

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import RunningSite
+from tests.browser.visitor import follow
 
 PAGES = {
     "front page": "/admin/",
@@ -55,8 +56,8 @@ def test_the_answer_is_two_clicks_away_without_javascript(console_site: RunningS
     context = browser.new_context(java_script_enabled=False)
     page = console_site.sign_in(context.new_page())
     page.goto(f"{console_site.url}/admin/accounts/user/?q=grace")
-    page.click("#result_list .field-emails a")
-    page.click("#result_list tbody tr:first-child .field-message a")
+    follow(page.locator("#result_list .field-emails a"))
+    follow(page.locator("#result_list tbody tr:first-child .field-message a"))
     assert "Accepted by Console" in page.locator(".email-line").inner_text()
     context.close()
 

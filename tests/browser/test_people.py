@@ -8,7 +8,7 @@ from django_otp.oath import totp
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import RunningSite
-from tests.browser.visitor import LOOKS, Visitor
+from tests.browser.visitor import LOOKS, Visitor, follow
 from tests.sink import SMTPSink
 
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/accounts/(?:invitation|reset)/\S+?/\S+?/")
@@ -102,8 +102,7 @@ def test_from_the_invitation_to_the_end(smtp_site: tuple[RunningSite, SMTPSink],
 def passes(visitor: Visitor, token: str) -> bool:
     """After a wrong code the next one has to wait a moment."""
     visitor.fill(token=token)
-    with visitor.page.expect_navigation():
-        visitor.page.click("#content [type=submit]")
+    follow(visitor.page.locator("#content [type=submit]"))
     return "/second-factor/" not in visitor.page.url
 
 
@@ -142,8 +141,7 @@ def test_every_page_is_fit_for_everybody(console_site: RunningSite, browser: Bro
         page = staff.go(f"{console_site.url}/admin/emails/emaillog/")
         page.locator("[name=_selected_action]").first.check()
         page.select_option("[name=action]", action)
-        with page.expect_navigation():
-            page.locator("[name=index]").first.click()
+        follow(page.locator("[name=index]"))
         staff.see()
     assert staff.errors == []
     staff.page.context.close()
@@ -152,7 +150,7 @@ def test_every_page_is_fit_for_everybody(console_site: RunningSite, browser: Bro
 def test_did_she_get_it_is_two_clicks(console_site: RunningSite, browser: Browser) -> None:
     page = console_site.sign_in(browser.new_context(java_script_enabled=False).new_page())
     page.goto(f"{console_site.url}/admin/accounts/user/?q=grace")
-    page.click("#result_list .field-person a")
-    page.click(".person-emails a")
+    follow(page.locator("#result_list .field-person a"))
+    follow(page.locator(".person-emails a"))
     assert "Accepted by Console" in page.locator(".email-line").inner_text()
     page.context.close()

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import RunningSite
 from tests.browser.story import STORY, tell
+from tests.browser.visitor import follow
 from tests.esp import LoopbackESP
 from tests.sink import SMTPSink, free_port
 
@@ -34,7 +35,7 @@ def told(site: RunningSite, browser: Browser) -> list[dict[str, str]]:
     site.wait_until(lambda: all(email["state"] == "sent" for email in site.python(LOG)))
     page.goto(f"{site.url}/admin/emails/emaillog/?q=rosa%40example.com")
     assert page.locator(".badge").all_inner_texts() == ["✓ Sent"] * 5
-    page.click("#result_list tbody tr:last-child .field-message a")
+    follow(page.locator("#result_list tbody tr:last-child .field-message a"))
     frame = page.frame_locator("iframe.email-frame")
     assert frame.locator("h1").inner_text() == "Welcome: an account was created for you"
     context.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 # What reaches beyond the right edge, where the page can be scrolled there.
@@ -19,6 +19,15 @@ LOOKS: dict[str, Any] = {
     "phone": {"viewport": {"width": 360, "height": 740}},
     "without JavaScript": {"java_script_enabled": False},
 }
+
+
+def follow(link: Locator) -> None:
+    """Click the first of these, and wait for the whole of the page it leads to.
+
+    A click alone is over before: what is read next would be the old page's, or that of a new one without its styles.
+    """
+    with link.page.expect_navigation():
+        link.first.click()
 
 
 class Visitor:
@@ -51,8 +60,7 @@ class Visitor:
         return self.see(ask=ask)
 
     def press(self, name: str) -> Page:
-        with self.page.expect_navigation():
-            self.page.locator("#content").get_by_role("button", name=name, exact=True).first.click()
+        follow(self.page.locator("#content").get_by_role("button", name=name, exact=True))
         return self.see()
 
     def fill(self, **values: str) -> None:
