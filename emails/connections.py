@@ -1,20 +1,31 @@
 """A connection to a provider: Anymail's or Django's own backend, made to tell when a message is handed over."""
 
+import sys
+from functools import partial
 from typing import Any
 
 import django
 import requests
+from anymail.backends.base import BasePayload
+from anymail.utils import parse_address_list
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
+from emails.addresses import parsed
 from emails.providers import Provider
 from emails.sessions import NeverConnected, Session
 
 KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header, which Resend follows
 CALL_SECONDS = 5.0
 ADDRESSING = {"to", "cc", "bcc", "esp_extra", "merge_data", "merge_metadata", "merge_headers"}  # Not where redirected.
+
+# The one place where the payloads of all providers can be told how to read addresses.
+BasePayload.base_message_attrs = tuple(  # type: ignore[assignment]
+    (name, combine, partial(parsed, field=name) if read is parse_address_list else read)
+    for name, combine, read in BasePayload.base_message_attrs
+)
 
 
 class NotThere(OSError):
@@ -54,6 +65,9 @@ def noting_hand_over(backend: type[Any]) -> type[Any]:
     """`backend`, which sets `message.handed_over` right before the provider can have received anything."""
     if not hasattr(backend, "post_to_esp"):
         return backend
+    module: Any = sys.modules[backend.__module__]
+    if hasattr(module, "parse_address_list"):  # By this name it reads the addresses in answers.
+        module.parse_address_list = parsed
 
     class EmailBackend(backend):  # type: ignore[misc]
         def create_session(self) -> Any:

@@ -151,7 +151,7 @@ class Drain:
             logger.warning("delivery.turn_failed error=%s", type(error).__name__)
             return self.settle(), 0
         self.claims.put_back(batch[len(allowed) :])
-        self.gate.forget(email for email in allowed if email not in fenced)
+        self.gate.forget(set(allowed).difference(fenced))
         self.forget()
         self.launch(fenced)
         return written, len(fenced)

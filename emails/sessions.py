@@ -11,18 +11,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
 import requests
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, get_environ_proxies, get_netrc_auth, select_proxy
+from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
-from urllib3.response import HTTPResponse
 from urllib3.util.wait import wait_for_read
+
+from emails.answers import Answer, as_response
 
 USUAL = {"params", "data", "headers", "files", "auth"}  # What Anymail asks with.
 BUFFERED = 64 * 1024  # Bytes.
@@ -94,7 +93,7 @@ class Session(requests.Session):
                 return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
         prepared, written = self.prepare_once(method, url, parts)
         connection = self.connect(str(prepared.url), timeout)
-        answer = http.client.HTTPResponse(connection.sock, method=method)
+        answer = Answer(connection.sock, method=method)
         try:
             # What the socket's buffers take is gone at once; a large attachment may take as long as an answer.
             with DESK.left() if len(written) > BUFFERED else nullcontext():
@@ -116,7 +115,7 @@ class Session(requests.Session):
         self.rested_at = time.monotonic()
         if answer.will_close:
             self.drop()
-        return self.respond(prepared, answer, content)
+        return as_response(prepared, answer, content)
 
     def prepare_once(self, method: str, url: str, parts: dict[str, Any]) -> tuple[requests.PreparedRequest, bytes]:
         """The request, and its bytes as requests sends them. URL and headers are the same from message to message."""
@@ -170,17 +169,6 @@ class Session(requests.Session):
             self.plain[origin] = proxy is None and get_netrc_auth(url) is None
         return self.plain[origin]
 
-    def respond(self, request: requests.PreparedRequest, answer: Any, content: bytes) -> requests.Response:
-        response = requests.Response()
-        response.status_code, response.reason = answer.status, answer.reason
-        response.headers = CaseInsensitiveDict(answer.headers.items())
-        if "Content-Encoding" in response.headers:
-            content = decoded(content, answer)
-        response._content, response._content_consumed = content, True  # type: ignore[attr-defined]
-        response.encoding = get_encoding_from_headers(response.headers)
-        response.url, response.request = str(request.url), request
-        return response
-
     def drop(self) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
@@ -216,11 +204,3 @@ def worded(request: requests.PreparedRequest, body: Any) -> list[bytes]:
         connection, str(request.method), request.path_url, body=body, headers=request.headers
     )
     return pieces
-
-
-def decoded(content: bytes, answer: Any) -> bytes:
-    """Raises requests' ContentDecodingError for what can't be decompressed."""
-    try:
-        return HTTPResponse(body=BytesIO(content), headers=answer.headers.items(), decode_content=True).data
-    except HTTPError as error:
-        raise requests.exceptions.ContentDecodingError(error) from error

@@ -47,7 +47,7 @@ class EmailEvent(models.Model):
     def of_attempt(cls, email: Any, type: str, detail: dict[str, Any], at: datetime) -> "EmailEvent":
         """An entry of ours about the attempt that `email.attempt_token` names, not saved yet; `at` by the database."""
         return cls(
-            email=email,
+            email_id=email.pk,
             type=type,
             occurred_at=at,
             provider=email.provider,

@@ -12,8 +12,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from statistics import median
 
+import anymail.backends.base
+import anymail.backends.postmark
 import django
 
+BASE, POSTMARK = vars(anymail.backends.base)["BasePayload"], vars(anymail.backends.postmark)
+# Anymail as it comes: the product has it read addresses more quickly.
+AS_IT_COMES = (BASE.base_message_attrs, POSTMARK["parse_address_list"])
 django.setup()
 
 from anymail.message import AnymailMessage  # noqa: E402
@@ -88,11 +93,14 @@ def anymail_alone(provider: Provider, threads: int) -> None:
         except Empty:
             backend.close()
 
+    ours = (BASE.base_message_attrs, POSTMARK["parse_address_list"])
+    BASE.base_message_attrs, POSTMARK["parse_address_list"] = AS_IT_COMES
     pool = [threading.Thread(target=work) for _ in range(threads)]
     for thread in pool:
         thread.start()
     for thread in pool:
         thread.join()
+    BASE.base_message_attrs, POSTMARK["parse_address_list"] = ours
 
 
 def fill(number: int) -> None:
