@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.mail import EmailMessage
 from django.db import connections, router, transaction
+from django.utils import timezone
 
 from emails import outbox
 from emails.addresses import bare
@@ -32,7 +34,8 @@ def record(messages: Sequence[EmailMessage]) -> list[EmailLog]:
     using = router.db_for_write(EmailLog)
     # What add_at_once does has a savepoint of its own, without a round trip for it.
     with nullcontext() if connections[using].in_atomic_block else transaction.atomic(using=using):
-        emails = [row(message, *piece, current()) for message, piece in zip(messages, pieces, strict=True)]
+        now = timezone.now()
+        emails = [row(message, *piece, current(), now) for message, piece in zip(messages, pieces, strict=True)]
         entries = list(map(outbox.Entry, emails, reached, map(attached, payloads)))
         if len(entries) != 1 or not outbox.add_at_once(entries[0], using):
             with transaction.atomic(using=using):
@@ -128,11 +131,10 @@ def about(facts: Facts, cause: Cause) -> dict[str, Any]:
     }
 
 
-def row(message: EmailMessage, payload: Payload, sealed: str, subject: str, cause: Cause) -> EmailLog:
+def row(message: EmailMessage, payload: Payload, sealed: str, subject: str, cause: Cause, now: datetime) -> EmailLog:
     facts: Facts = getattr(message, "facts", Facts())
-    written = {"created_at": facts.written_at} if facts.written_at else {}
     return EmailLog(
-        **written,
+        created_at=facts.written_at or now,
         secret=facts.secret_digest,
         sealed=sealed,
         has_sealed=bool(sealed),

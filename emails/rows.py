@@ -1,6 +1,7 @@
 """Many rows in one statement, by SQL that is put into words once: the ORM would build it anew for every message.
 
 PostgreSQL takes all rows as one JSON text, which its driver and the server read far faster than hundreds of parameters.
+A tenth of what it takes to record a thousand messages would go into that text without orjson.
 """
 
 import json
@@ -10,8 +11,9 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connections
-from django.db.models import BinaryField, BooleanField, Model, QuerySet, TextField
+from django.db.models import BinaryField, BooleanField, JSONField, Model, QuerySet, TextField
 from django.db.models.fields import CharField, IntegerField
 
 from emails.script import Statement
@@ -43,6 +45,7 @@ class Insert:
         # One row alone is quicker as parameters, and bytes are no JSON.
         as_json = connection.vendor == "postgresql" and not any(isinstance(field, BinaryField) for field in fields)
         self.records = f"SELECT * FROM {records(fields, using)}" if as_json else ""
+        self.nested = [field.attname for field in fields if isinstance(field, JSONField)]
 
     def __call__(self, instances: Sequence[Any]) -> None:
         """Insert the instances and set their primary keys, in the transaction that is open."""
@@ -83,7 +86,7 @@ class Insert:
 
     def execute(self, cursor: Any, rows: Sequence[Sequence[Any]]) -> None:
         if self.records and len(rows) > 1:
-            cursor.execute(self.head + self.records + self.tail, [as_json(rows, self.names)])
+            cursor.execute(self.head + self.records + self.tail, [as_json(rows, self.names, self.nested)])
         else:
             values = "VALUES " + ", ".join([self.row] * len(rows))
             cursor.execute(self.head + values + self.tail, as_parameters(rows, self.prepare, self.using))
@@ -157,8 +160,19 @@ def column_type(field: Any, using: str) -> str:
     return "text" if name.startswith("varchar") else name
 
 
-def as_json(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> str:
-    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=plain, allow_nan=False)
+def as_json(rows: Sequence[Sequence[Any]], names: Sequence[str], nested: Sequence[str] = ()) -> str:
+    """The rows as PostgreSQL takes them; `nested` are the columns that hold JSON themselves.
+
+    Raises ValueError for a number in them that is none, of which orjson would make nothing.
+    """
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    for name in nested:
+        for record in records:
+            record[name] = orjson.Fragment(json.dumps(record[name], allow_nan=False)) if record[name] else record[name]
+    try:
+        return orjson.dumps(records).decode()
+    except orjson.JSONEncodeError:  # What UTF-8 can't hold is the database's to refuse.
+        return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=plain, allow_nan=False)
 
 
 def plain(value: Any) -> str:
