@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -70,14 +71,14 @@ _current: ContextVar[Cause | None] = ContextVar("cause", default=None)
 
 def current() -> Cause:
     """The cause at work, or the process itself where nothing more is known ("manage.py demo")."""
-    return _current.get() or Cause(process())
+    return _current.get() or Cause(process(*sys.argv[:2]))
 
 
-def process() -> str:
-    program, *arguments = sys.argv or [""]
+@lru_cache(maxsize=2)
+def process(program: str = "", command: str = "") -> str:
+    """What runs, without its further arguments, which may hold addresses or passwords."""
     name = PurePath(program).name or "python"
-    # Only the command's name: its arguments may hold addresses or passwords.
-    return " ".join([name, *arguments[:1]]) if name in {"manage.py", "django-admin"} else name
+    return f"{name} {command}".strip() if name in {"manage.py", "django-admin"} else name
 
 
 @contextmanager
