@@ -20,9 +20,18 @@ logger = logging.getLogger(__name__)
 KEY_LOST = gettext_noop("An earlier attempt may have left, and the provider does not know our key any more.")
 
 
+MOST = 128  # Messages that a worker with few threads claims at once, where the queue is long.
+
+
 class Claims:
-    def __init__(self, provider: Provider, lease: timedelta) -> None:
+    """One worker's. It claims `few` at a time, so that others have their part of a short queue, and more of a long one.
+
+    A claim takes as long as writing a dozen outcomes, however many messages it is of.
+    """
+
+    def __init__(self, provider: Provider, lease: timedelta, few: int) -> None:
         self.provider, self.lease = provider, lease
+        self.few = self.ahead = few  # `ahead` is how many to claim next.
         self.emails: deque[EmailLog] = deque()
 
     def __len__(self) -> int:
@@ -41,7 +50,10 @@ class Claims:
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
             safe: list[EmailLog] = []
             unsafe: list[EmailLog] = []
-            for email in EmailLog.objects.claim(limit, self.lease, due_for(self.provider)):
+            claimed = EmailLog.objects.claim(limit, self.lease, due_for(self.provider))
+            is_long = len(claimed) >= self.ahead
+            self.ahead = max(self.few, min(MOST, self.ahead * 2)) if is_long else self.few
+            for email in claimed:
                 (safe if self.is_safe(email, now) else unsafe).append(email)
             self.hold(unsafe, now)
             EmailLog.objects.address(safe)

@@ -45,7 +45,7 @@ class Drain:
         self.gate = Gate(self.provider, self.lease)
         self.using = EmailLog.objects.db
         self.senders = senders
-        self.claims = Claims(self.provider, self.lease)
+        self.claims = Claims(self.provider, self.lease, self.concurrency * 4)
         self.flying: dict[int, tuple[EmailLog, float]] = {}  # By primary key, with when it left.
         self.answers: SimpleQueue[Ended | None] = SimpleQueue()
         self.ended: list[Ended] = []  # Not written yet.
@@ -119,7 +119,7 @@ class Drain:
             return  # The one that tries is on its way, or there is none.
         if self.claims.suspect or any(email.rescues for email in self.on_its_way):
             return
-        room = self.gate.room(self.concurrency * 4)
+        room = self.gate.room(self.claims.ahead)
         if room:
             self.claims.take(room, self.gate.now)
         if self.gate.on_trial and room and not self.claims:

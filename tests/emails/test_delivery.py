@@ -13,8 +13,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from emails import delivery, rescue, settling
+from emails.claims import Claims
 from emails.models import EmailEvent, EmailLog, State
 from emails.outcomes import Outcome
+from emails.providers import PROVIDERS
 from emails.verdicts import Verdict
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
@@ -207,6 +209,27 @@ def test_what_another_worker_holds_is_left_alone(esp: LoopbackESP) -> None:
     assert len(held) == 1
     assert drain() == (0, False)
     assert esp.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("few", "most", "expected"),
+    [(4, 128, [4, 12, 28, 30, 30]), (4, 8, [4, 12, 20, 28, 30]), (10, 8, [10, 20, 30, 30, 30])],
+)
+def test_of_a_long_queue_a_worker_takes_more_and_of_a_short_one_its_part(
+    few: int, most: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emails.claims.MOST", most)
+    for number in range(30):
+        record(to=[f"p{number}@example.com"])
+    claims = Claims(PROVIDERS["postmark"], timedelta(minutes=5), few)
+    held = []
+    for _ in expected:
+        claims.take(claims.ahead, timezone.now())
+        held.append(len(claims))
+    assert held == expected
+    assert claims.ahead == few
+    claims.release()
+    assert EmailLog.objects.filter(state=State.QUEUED).count() == 30
 
 
 def test_a_stale_claim_goes_back_into_the_queue(esp: LoopbackESP) -> None:
