@@ -1,4 +1,4 @@
-"""One address of a header: whether it is one, and as it is looked up."""
+"""The addresses of a header: whether one is one, what they are to Anymail, and as they are looked up."""
 
 import re
 from email.utils import getaddresses
@@ -13,7 +13,8 @@ LOCAL, DOMAIN = re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\"[^\"]+\""), re.compile(r"[
 USUAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9.-]+", re.ASCII)
 
 # "Ada Lovelace <ada@example.com>": nothing to unquote, to decode or to doubt (RFC 5322, section 3.4).
-WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+# No question mark: "=?" begins an encoded word (RFC 2047), in which another address could hide.
+WORD = r"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+"
 PLAIN = re.compile(rf"(?:([A-Za-z0-9]+(?: [A-Za-z0-9]+)*) <)?({WORD}(?:\.{WORD})*)@({WORD}(?:\.{WORD})*)(>)?")
 
 
@@ -21,8 +22,8 @@ def is_one(text: str) -> bool:
     """Whether a text is one address, with or without a name, that has a local part and a domain and is short enough."""
     if USUAL.fullmatch(text):  # The parser would say the same, and take a fifth of what `dump` takes.
         return len(text) <= LONGEST
-    parsed = getaddresses([text])
-    address = parsed[0][1] if len(parsed) == 1 and not text.endswith(";") else ""
+    pairs = getaddresses([text])
+    address = pairs[0][1] if len(pairs) == 1 and not text.endswith(";") else ""
     local, at, domain = address.rpartition("@")
     if domain.endswith("]") and "]" not in text:  # The parser has closed a literal that was left open.
         return False
@@ -53,8 +54,8 @@ def bare(formatted: str) -> str:
     """
     if formatted.isascii() and "<" not in formatted and '"' not in formatted and "(" not in formatted:
         return formatted.strip().lower()[:LONGEST]  # What the parser would say, a hundred times quicker.
-    parsed = getaddresses([formatted])
-    local, at, domain = (parsed[0][1].lower() if parsed else "").rpartition("@")
+    pairs = getaddresses([formatted])
+    local, at, domain = (pairs[0][1].lower() if pairs else "").rpartition("@")
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode()

@@ -7,11 +7,12 @@ from io import BytesIO
 import requests
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
+from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
 # Line by line, nothing folded, no interim answer (RFC 9112, sections 4 and 5): what every provider says on a good day.
-HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2}) ([^\r\n]*)\r\n((?:[A-Za-z0-9-]+:[^\r\n\x00]*\r\n){1,100})\r\n")
+HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2}) ([^\r\n]*)\r\n((?:[A-Za-z0-9-]+:[^\r\n\x00]*\r\n){1,99})\r\n")
 FRAMING = {"content-length", "transfer-encoding", "connection"}
 EMPTY = {204, 304}  # These have no body, whatever they say of its length.
 
@@ -27,7 +28,7 @@ class Answer(http.client.HTTPResponse):
         framing = [(name.lower(), value) for name, value in headers if name.lower() in FRAMING]
         said = dict(framing)
         length, encoding = said.get("content-length", ""), said.get("transfer-encoding", "")
-        framed = length.isdecimal() if not encoding else encoding == "chunked" and not length
+        framed = length.isdecimal() and len(length) < 19 if not encoding else encoding == "chunked" and not length
         if head is None or not framed or len(said) < len(framing):
             super().begin()
             return
@@ -58,6 +59,7 @@ def as_response(request: requests.PreparedRequest, answer: Answer, content: byte
 
 def decoded(content: bytes, answer: Answer) -> bytes:
     try:
-        return HTTPResponse(body=BytesIO(content), headers=dict(answer.headers.items()), decode_content=True).data
+        headers = HTTPHeaderDict(answer.headers.items())
+        return HTTPResponse(body=BytesIO(content), headers=headers, decode_content=True).data
     except HTTPError as error:
         raise requests.exceptions.ContentDecodingError(error) from error

@@ -1,6 +1,7 @@
 """What a worker has claimed but not sent: in order, one message per address at a time, given back when it stops."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,13 +19,12 @@ from emails.suppression import leave_out
 logger = logging.getLogger(__name__)
 
 KEY_LOST = gettext_noop("An earlier attempt may have left, and the provider does not know our key any more.")
-
-
-MOST = 128  # Messages that a worker with few threads claims at once, where the queue is long.
+MOST = 128  # Messages that a worker with few threads claims at once.
+QUICKLY = 1.0  # Seconds.
 
 
 class Claims:
-    """One worker's. It claims `few` at a time, so that others have their part of a short queue, and more of a long one.
+    """One worker's: `few` at a time, so that others have their part, and more where these are gone in no time.
 
     A claim takes as long as writing a dozen outcomes, however many messages it is of.
     """
@@ -32,6 +32,7 @@ class Claims:
     def __init__(self, provider: Provider, lease: timedelta, few: int) -> None:
         self.provider, self.lease = provider, lease
         self.few = self.ahead = few  # `ahead` is how many to claim next.
+        self.taken_at = float("-inf")
         self.emails: deque[EmailLog] = deque()
 
     def __len__(self) -> int:
@@ -51,8 +52,9 @@ class Claims:
             safe: list[EmailLog] = []
             unsafe: list[EmailLog] = []
             claimed = EmailLog.objects.claim(limit, self.lease, due_for(self.provider))
-            is_long = len(claimed) >= self.ahead
-            self.ahead = max(self.few, min(MOST, self.ahead * 2)) if is_long else self.few
+            gone_quickly = len(claimed) >= self.ahead and time.monotonic() - self.taken_at < QUICKLY
+            self.ahead = max(self.few, min(MOST, self.ahead * 2)) if gone_quickly else self.few
+            self.taken_at = time.monotonic()
             for email in claimed:
                 (safe if self.is_safe(email, now) else unsafe).append(email)
             self.hold(unsafe, now)

@@ -116,6 +116,7 @@ class Update:
         columns = {field.name: quote(str(field.column)) for field in fields}
         self.using = using
         self.names = [str(field.column) for field in fields]
+        self.nested = [str(field.column) for field in fields if isinstance(field, JSONField)]
         self.prepare = [preparing(field) for field in fields]
         self.row = f"({', '.join(['%s'] * len(fields))})"
         self.head = f"WITH new ({', '.join(columns.values())}) AS ("
@@ -140,7 +141,7 @@ class Update:
         tail = self.tail.replace("[keys]", ", ".join(str(int(row[0])) for row in rows))
         with connections[self.using].cursor() as cursor:
             if self.records:
-                cursor.execute(self.head + self.records + tail, [as_json(rows, self.names)])
+                cursor.execute(self.head + self.records + tail, [as_json(rows, self.names, self.nested)])
             else:
                 values = "VALUES " + ", ".join([self.row] * len(rows))
                 cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare, self.using))
@@ -160,7 +161,7 @@ def column_type(field: Any, using: str) -> str:
     return "text" if name.startswith("varchar") else name
 
 
-def as_json(rows: Sequence[Sequence[Any]], names: Sequence[str], nested: Sequence[str] = ()) -> str:
+def as_json(rows: Sequence[Sequence[Any]], names: Sequence[str], nested: Sequence[str]) -> str:
     """The rows as PostgreSQL takes them; `nested` are the columns that hold JSON themselves.
 
     Raises ValueError for a number in them that is none, of which orjson would make nothing.

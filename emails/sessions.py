@@ -1,7 +1,7 @@
 """HTTP as Anymail uses it, without what `requests` does anew for every message though it never changes.
 
-What is sent is the same to the byte: requests prepares it, Python's own http.client puts it into words and reads the
-answer. Proxies, .netrc and hooks are looked for once; where there is one, requests does all of it as ever.
+What is sent is the same to the byte: requests prepares it, and Python's own http.client puts it into words. Proxies,
+.netrc and hooks are looked for once; where there is one, requests does all of it as ever.
 """
 
 import http.client

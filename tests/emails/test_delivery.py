@@ -213,12 +213,13 @@ def test_what_another_worker_holds_is_left_alone(esp: LoopbackESP) -> None:
 
 @pytest.mark.parametrize(
     ("few", "most", "expected"),
-    [(4, 128, [4, 12, 28, 30, 30]), (4, 8, [4, 12, 20, 28, 30]), (10, 8, [10, 20, 30, 30, 30])],
+    [(4, 128, [4, 8, 16, 30, 30]), (4, 8, [4, 8, 16, 24, 30]), (10, 8, [10, 20, 30, 30, 30])],
 )
-def test_of_a_long_queue_a_worker_takes_more_and_of_a_short_one_its_part(
+def test_a_worker_takes_more_at_once_where_what_it_took_is_gone_quickly(
     few: int, most: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emails.claims.MOST", most)
+    monkeypatch.setattr("emails.claims.QUICKLY", 600)
     for number in range(30):
         record(to=[f"p{number}@example.com"])
     claims = Claims(PROVIDERS["postmark"], timedelta(minutes=5), few)
@@ -230,6 +231,16 @@ def test_of_a_long_queue_a_worker_takes_more_and_of_a_short_one_its_part(
     assert claims.ahead == few
     claims.release()
     assert EmailLog.objects.filter(state=State.QUEUED).count() == 30
+
+
+def test_of_what_takes_long_a_worker_takes_little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emails.claims.QUICKLY", 0)
+    for number in range(12):
+        record(to=[f"p{number}@example.com"])
+    claims = Claims(PROVIDERS["postmark"], timedelta(minutes=5), 4)
+    for held in (4, 8, 12):
+        claims.take(claims.ahead, timezone.now())
+        assert len(claims) == held
 
 
 def test_a_stale_claim_goes_back_into_the_queue(esp: LoopbackESP) -> None:
