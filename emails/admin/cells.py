@@ -31,11 +31,13 @@ def selecting(language: str) -> str:
     return gettext("Select this object for an action - {}")
 
 
-def look_up_addresses(emails: Iterable[EmailLog]) -> None:
-    """Set `to` of each by one query."""
-    to = EmailRecipient.addresses_of([email.pk for email in emails])
+def look_up(emails: Iterable[EmailLog]) -> None:
+    """Set `to` and `sent_again` of each, by one query for all of them."""
+    pks = [email.pk for email in emails]
+    to = EmailRecipient.addresses_of(pks)
+    again = set(EmailLog.objects.order_by().filter(resend_of__in=pks).values_list("resend_of", flat=True))
     for email in emails:
-        email.to = to[email.pk]
+        email.to, email.sent_again = to[email.pk], email.pk in again
 
 
 def in_html(cl: Any) -> list[str]:

@@ -25,7 +25,7 @@ def card(request: HttpRequest) -> dict[str, Any]:
     return {
         "overview": found,
         "waiting": f"{MOST_WAITING:,}+" if found.waiting > MOST_WAITING else found.waiting,
-        "oldest": span(found.oldest) if found.oldest else "–",
+        "oldest": span(found.oldest) if found.oldest else "",
         "width": WIDTH,
         "height": HEIGHT,
         "bars": bars(found),

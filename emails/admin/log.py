@@ -126,7 +126,9 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
         to = ", ".join(email.to) or email.user_label or "–"
         reason = gettext(email.error) if email.error else ""
         said = escape(email.subject or reason)
-        return SafeString(f'<span class="log-to">{escape(to)}</span> <span class="log-subject">{said}</span>')
+        # Else staff would look at what others have seen to.
+        again = f' <span class="log-again">{escape(gettext("Sent again"))}</span>' if email.sent_again else ""
+        return SafeString(f'<span class="log-to">{escape(to)}</span> <span class="log-subject">{said}</span>{again}')
 
     @alike(by=("kind",))
     @admin.display(description=_("kind"))

@@ -179,6 +179,7 @@ class EmailLog(models.Model):
     reached: list[Reached]  # Its recipients, where it was claimed.
     addresses: frozenset[str]
     secrets: dict[str, str] = {}  # {placeholder: what fills it}, only while it is sent.
+    sent_again = False  # Whether it was, where a list has looked.
     digest = ""  # Of what the attempt handed over.
     on_trial = False  # Whether this attempt only shows if the provider is back.
 

@@ -6,7 +6,7 @@ from django import template
 from django.contrib.admin.templatetags.admin_list import result_headers, result_list
 from django.utils.safestring import SafeString
 
-from emails.admin.cells import in_html, look_up_addresses
+from emails.admin.cells import in_html, look_up
 
 register = template.Library()
 
@@ -14,7 +14,7 @@ register = template.Library()
 @register.inclusion_tag("admin/change_list_results.html")
 def log_rows(cl: Any) -> dict[str, Any]:
     """The context of Django's own template; where a column is no method of the list's admin, Django's own rows too."""
-    look_up_addresses(cl.result_list)
+    look_up(cl.result_list)
     if not all(callable(getattr(cl.model_admin, name, None)) for name in cl.list_display):
         return dict(result_list(cl))
     headers = list(result_headers(cl))

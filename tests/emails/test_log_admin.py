@@ -25,6 +25,7 @@ from emails import delivery
 from emails.admin.display import ago
 from emails.kinds import KINDS
 from emails.models import Delivery, EmailLog, State
+from emails.recording import record_again
 from emails.templatetags import emaillist
 from tests.conftest import Commit
 from tests.esp import LoopbackESP
@@ -110,6 +111,17 @@ def test_the_list_takes_as_many_queries_for_fifty_rows_as_for_one(admin_client: 
     assert "p59@example.com" in page
     assert len(for_fifty) == len(for_one) <= 8
     assert not any('"payload"' in query["sql"] or '"html"' in query["sql"] for query in for_fifty.captured_queries)
+
+
+def test_the_list_tells_what_others_have_sent_again(admin_client: Client, email: EmailLog) -> None:
+    force(email, state="failed")
+    assert "log-again" not in admin_client.get(LIST).content.decode()
+    new = record_again(email)
+    page = admin_client.get(f"{LIST}?status=attention").content.decode()
+    assert page.count('<span class="log-again">Sent again</span>') == 1
+    assert f"/{email.pk}/change/" in page
+    assert f"/{new.pk}/change/" not in page
+    assert admin_client.get(LIST).content.decode().count("log-again") == 1
 
 
 def test_the_page_tells_state_cause_and_recipients(admin_client: Client, email: EmailLog) -> None:
