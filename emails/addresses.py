@@ -10,18 +10,22 @@ from anymail.utils import EmailAddress, parse_address_list
 LONGEST = 320  # RFC 3696, erratum 1690: a local part of 64, a domain of 255.
 # As far as servers that differ can agree: no space or special outside quotes, and a closed literal (RFC 5321, 4.1.2).
 LOCAL, DOMAIN = re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\"[^\"]+\""), re.compile(r"[^\s()<>,:;@\\\"\[\]]+|\[[^\s\[\]]+\]")
-USUAL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9.-]+", re.ASCII)
-
 # "Ada Lovelace <ada@example.com>": nothing to unquote, to decode or to doubt (RFC 5322, section 3.4).
 # No question mark: "=?" begins an encoded word (RFC 2047), in which another address could hide.
 WORD = r"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+"
 PLAIN = re.compile(rf"(?:([A-Za-z0-9]+(?: [A-Za-z0-9]+)*) <)?({WORD}(?:\.{WORD})*)@({WORD}(?:\.{WORD})*)(>)?")
 
 
+def usual(text: str) -> "re.Match[str] | None":
+    """A usual address's name, local part and domain, as the parsers would find them; None where they have to look."""
+    match = PLAIN.fullmatch(text)
+    return match if match and bool(match[1]) == bool(match[4]) else None
+
+
 def is_one(text: str) -> bool:
     """Whether a text is one address, with or without a name, that has a local part and a domain and is short enough."""
-    if USUAL.fullmatch(text):  # The parser would say the same, and take a fifth of what `dump` takes.
-        return len(text) <= LONGEST
+    if match := usual(text):  # The parser would say the same, and take a fifth of what `dump` takes.
+        return len(match[2]) + 1 + len(match[3]) <= LONGEST
     pairs = getaddresses([text])
     address = pairs[0][1] if len(pairs) == 1 and not text.endswith(";") else ""
     local, at, domain = address.rpartition("@")
@@ -39,8 +43,8 @@ def parsed(values: Any, field: str | None = None) -> list[EmailAddress]:
     found: list[EmailAddress] = []
     texts = [values] if type(values) is str else values
     for text in texts if type(texts) is list else [None]:
-        match = PLAIN.fullmatch(text) if type(text) is str else None
-        if match is None or bool(match[1]) != bool(match[4]):
+        match = usual(text) if type(text) is str else None
+        if match is None:
             others: list[EmailAddress] = parse_address_list(values, field=field)
             return others
         found.append(EmailAddress(match[1] or "", username=match[2], domain=match[3]))

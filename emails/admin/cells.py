@@ -32,7 +32,7 @@ def selecting(language: str) -> str:
 
 
 def look_up(emails: Iterable[EmailLog]) -> None:
-    """Set `to` and `sent_again` of each, by one query for all of them."""
+    """Set `to` and `sent_again` of each, by one query for either."""
     pks = [email.pk for email in emails]
     to = EmailRecipient.addresses_of(pks)
     again = set(EmailLog.objects.order_by().filter(resend_of__in=pks).values_list("resend_of", flat=True))

@@ -45,6 +45,15 @@ def test_the_figures_are_those_of_the_past_day() -> None:
     assert not found.bouncing
 
 
+def test_the_longest_wait_is_told_where_something_waits(admin_client: Client) -> None:
+    words = "is the longest wait"
+    emails(1, state="sent")
+    assert words not in admin_client.get("/admin/").content.decode()
+    cache.clear()
+    emails(1, state="queued")
+    assert words in admin_client.get("/admin/").content.decode()
+
+
 @pytest.mark.parametrize(("bounced", "is_so"), [(10, False), (11, True)])
 def test_bounces_are_too_many_above_one_in_twenty(bounced: int, is_so: bool) -> None:
     emails(bounced, state="sent", delivery="bounced")

@@ -7,10 +7,10 @@ import pytest
 from anymail.message import AnymailMessage
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.translation import gettext_lazy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from emails.addresses import DOMAIN, LOCAL, USUAL, is_one
+from emails.addresses import DOMAIN, LOCAL, LONGEST, PLAIN, is_one, usual
 from emails.payload import UnstorableMessage, dump, load
 from tests.emails.messages import ANYMAIL, ATTACHMENTS, ESPS, attach_message, attachments, messages, mime_of, request_of
 
@@ -145,15 +145,42 @@ ATOM = st.text("abAB01!#$%&'*+/=?^_`{|}~-.", min_size=1, max_size=20)
 
 @given(ATOM, st.text("abAB01-.", min_size=1, max_size=20))
 def test_the_usual_address_is_read_as_the_parser_reads_it(local: str, domain: str) -> None:
-    """It is looked at without the parser, which must not make a difference."""
     text = f"{local}@{domain}"
-    assert USUAL.fullmatch(text)
     assert getaddresses([text]) == [("", text)]
     assert is_one(text)
     assert LOCAL.fullmatch(local)
     assert DOMAIN.fullmatch(domain)
 
 
-@pytest.mark.parametrize("text", ["é@example.com", "a@", "@b", "a b@c", "a@b\n", "<a@b>", '"a"@b', "a@b, c@d", "a@[1]"])
+@given(st.from_regex(PLAIN, fullmatch=True))
+def test_what_is_read_without_the_parser_is_read_as_it_would_read_it(text: str) -> None:
+    found = usual(text)
+    assume(found)
+    assert found is not None
+    address = f"{found[2]}@{found[3]}"
+    assert getaddresses([text]) == [(found[1] or "", address)]
+    assert is_one(text) is (len(address) <= LONGEST)
+    assert LOCAL.fullmatch(found[2])
+    assert DOMAIN.fullmatch(found[3])
+
+
+@pytest.mark.parametrize("text", ["ada@example.com", "a.b+c=d@e-f.g", "Ada Lovelace <ada@example.com>"])
+def test_what_is_usual_is_not_left_to_the_parser(text: str) -> None:
+    assert usual(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("é@example.com", "a@", "@b", "a b@c", "a@b\n", "<a@b>", '"a"@b', "a@b, c@d", "a@[1]"),
+        *("a..b@c", "Ada <a@b", "a@b>", "=?utf-8?q?a?=@b", "a@=?utf-8?q?b?="),
+    ],
+)
 def test_what_is_not_usual_is_left_to_the_parser(text: str) -> None:
-    assert not USUAL.fullmatch(text)
+    assert not usual(text)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(LONGEST, True), (LONGEST + 1, False)])
+def test_an_address_has_a_longest_length_and_its_name_does_not_count(length: int, fits: bool) -> None:
+    address = "a" * (length - 2) + "@b"
+    assert is_one(address) is is_one(f"Ada <{address}>") is fits
