@@ -1,7 +1,11 @@
 """What dead workers left behind: taken from them when their lease is over, by the database's clock."""
 
 import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import groupby, islice
 
+from django.conf import settings
 from django.db import router, transaction
 from django.utils.translation import gettext_noop
 
@@ -15,6 +19,7 @@ from emails.signals import announce, email_failed
 logger = logging.getLogger(__name__)
 
 POISON = 3  # Rescues after which a message is what kills its workers.
+CALM = timedelta(seconds=30)  # Before its last try: workers may have died of something else, and together.
 # Stored in English, and translated where staff read them.
 POISON_REASON = gettext_noop("Given up: three workers died while they held it.")
 DOUBT_REASON = gettext_noop("The worker stopped while sending. Whether it left is not known.")
@@ -32,13 +37,17 @@ def rescue(state: State) -> int:
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using, durable=True):
         stale = EmailLog.objects.using(using).lock_stale(state)
+        suspected = suspects(stale)
+        for email in stale:
+            email.rescues += email.pk in suspected
         ends = [(email, *fate(email)) for email in stale]
-        columns = ("state", "error", "doubtful", "uncertain", "rescues", "lease_until")
-        updating(EmailLog, using, columns)(
+        columns = ("state", "error", "doubtful", "uncertain", "rescues", "lease_until", "run_at")
+        updating(EmailLog, using, columns, keep=("run_at",))(
             [
                 (
                     *(email.pk, to, reason, email.doubtful or reason == SAFE_REASON),
-                    *(email.uncertain or state == State.SENDING, email.rescues + 1, None),
+                    *(email.uncertain or state == State.SENDING, email.rescues, None),
+                    email.now + CALM if email.rescues == POISON - 1 else None,  # type: ignore[attr-defined]
                 )
                 for email, to, reason in ends
             ]
@@ -57,9 +66,25 @@ def rescue(state: State) -> int:
     return len(ends)
 
 
+def suspects(stale: Sequence[EmailLog]) -> set[int]:
+    """Primary keys of those that may have killed their worker; the rest of its claim was only waiting behind them.
+
+    Which of a claim were read and given their links when it died is not written anywhere. They are taken from its
+    front, so no more than a worker sends at once. One that others' addresses held back comes to the front in its turn.
+    """
+    found = {email.pk for email in stale if email.state == State.SENDING}
+    waiting = sorted(
+        (email for email in stale if email.state == State.CLAIMED),
+        key=lambda email: (str(email.attempt_token), email.run_at, email.pk),
+    )
+    for _, claim in groupby(waiting, key=lambda email: email.attempt_token):
+        found.update(email.pk for email in islice(claim, settings.EMAILS["CONCURRENCY"]))
+    return found
+
+
 def fate(email: EmailLog) -> tuple[State, str]:
     """Where a stale message goes, and why."""
-    if email.rescues + 1 >= POISON:  # Given up in any case; but what may have left is not said to have failed.
+    if email.rescues >= POISON:  # Given up in any case; but what may have left is not said to have failed.
         unsure = email.state == State.SENDING or email.doubtful
         return State.IN_DOUBT if unsure else State.FAILED, POISON_REASON
     if email.state == State.CLAIMED:  # Nothing has left. With a doubt of before it goes back to where it was.

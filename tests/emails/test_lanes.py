@@ -207,10 +207,15 @@ def test_a_wrong_clock_changes_nothing(esp: LoopbackESP) -> None:
 
 def test_a_message_that_kills_three_workers_is_given_up_and_drags_no_other_along(esp: LoopbackESP) -> None:
     poison, *others = record(4)
-    for _ in range(2):
-        EmailLog.objects.claim(1, timedelta(seconds=-1))
-        rescue.sweep()
+    EmailLog.objects.claim(1, timedelta(seconds=-1))
+    rescue.sweep()
     assert [email.pk for email in EmailLog.objects.claim(10, timedelta(seconds=-1))] == [poison.pk]  # taken alone
+    rescue.sweep()
+    poison.refresh_from_db()
+    assert (poison.state, poison.rescues) == ("queued", 2)
+    assert timedelta(seconds=25) < poison.run_at - timezone.now() <= rescue.CALM  # others go first
+    force(poison, run_at=timezone.now() - timedelta(minutes=1))
+    assert [email.pk for email in EmailLog.objects.claim(10, timedelta(seconds=-1))] == [poison.pk]
     rescue.sweep()
     poison.refresh_from_db()
     assert (poison.state, poison.rescues) == ("failed", 3)
@@ -346,6 +351,22 @@ def test_what_may_kill_workers_leaves_alone(esp: LoopbackESP, settings: Any) -> 
     suspects = {email.pk for email in emails[2:4]}
     assert all(len(group) == 1 for group in together if group & suspects)
     assert EmailLog.objects.filter(state=State.SENT).count() == 6
+
+
+def test_what_only_waited_behind_it_is_not_suspected(settings: Any) -> None:
+    """Workers that are all shot must not come back to a queue in which every message has to leave alone."""
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 2}
+    emails = record(9)
+    for _ in range(2):  # Two workers, with four messages each.
+        EmailLog.objects.claim(4, timedelta(seconds=-1))
+    sending = EmailLog.objects.filter(pk__in=[emails[0].pk, emails[1].pk])
+    sending.update(state=State.SENDING, provider="postmark", first_tried_at=timezone.now())
+    assert rescue.sweep() == 8
+    suspected = list(EmailLog.objects.filter(rescues=1).order_by("pk").values_list("pk", flat=True))
+    assert suspected == [email.pk for email in (*emails[:2], *emails[2:4], *emails[4:6])]
+    EmailLog.objects.filter(rescues=1, state=State.QUEUED).update(state=State.CANCELLED)
+    together = [email.pk for email in EmailLog.objects.claim(10, timedelta(seconds=60))]
+    assert together == [email.pk for email in emails[6:]]
 
 
 def test_a_third_rescue_of_what_may_have_left_is_a_doubt() -> None:
