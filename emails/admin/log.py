@@ -29,6 +29,7 @@ from emails.admin.resend import ResendMixin
 from emails.admin.searching import HELP, parse
 from emails.admin.sentence import STUCK
 from emails.models import EmailLog, Lane, Tombstone
+from emails.providers import in_use
 from emails.rows import counted
 
 # What a row of the list shows.
@@ -90,7 +91,7 @@ class EmailLogAdmin(DownloadsMixin, ControlMixin, ResendMixin):
             "tab": request.GET.get("status", ""),
             "most": MOST,
             "stuck": stuck,
-            "unheard": not heard,
+            "unheard": not heard and any(provider.reports for provider in in_use()),
             "of_person": bool({"user__exact", "user__id__exact"} & request.GET.keys()),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})

@@ -186,7 +186,8 @@ def test_who_may_not_see_the_health_page_is_not_sent_there(client: Client, admin
         assert link in admin_client.get(path).content.decode()
 
 
-def test_an_empty_log_a_stuck_queue_and_a_silent_provider_say_what_to_do(admin_client: Client) -> None:
+def test_an_empty_log_a_stuck_queue_and_a_silent_provider_say_what_to_do(admin_client: Client, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "PROVIDER": "postmark"}
     EmailLog.objects.all().delete()
     assert "No email yet." in admin_client.get(LIST).content.decode()
     assert "No email fits." in admin_client.get(LIST, {"q": "nothing"}).content.decode()
@@ -199,6 +200,12 @@ def test_an_empty_log_a_stuck_queue_and_a_silent_provider_say_what_to_do(admin_c
     page = admin_client.get(LIST).content.decode()
     assert "No provider has reported anything yet" not in page
     assert "The queue does not move" in page
+
+
+def test_a_provider_that_never_reports_is_not_waited_for(admin_client: Client, settings: Any) -> None:
+    settings.EMAILS = {**settings.EMAILS, "PROVIDER": "console"}
+    email("s", "a@example.com")
+    assert "reported anything yet" not in admin_client.get(LIST).content.decode()
 
 
 @pytest.fixture
