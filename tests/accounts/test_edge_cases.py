@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import models, transaction
 from django.test import AsyncClient, Client
 from django.urls import reverse
@@ -180,6 +180,16 @@ def test_15_commands_are_the_system(commit: Commit) -> None:
     with commit():
         call_command("createsuperuser", "--noinput", "--username=root", "--email=root@example.com")
     assert (newest().kind, newest().actor, newest().actor_label) == ("welcome", None, "system")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_15_an_address_that_is_taken_in_another_case_is_one_line_for_who_types_the_command() -> None:
+    User.objects.create_user("mei", "mei@example.com")
+    EmailLog.objects.all().delete()
+    with pytest.raises(CommandError, match="changepassword USERNAME"):
+        call_command("createsuperuser", "--noinput", "--username=root", "--email=Mei@example.com")
+    assert not User.objects.filter(username="root").exists()
+    assert not EmailLog.objects.exists()
 
 
 def test_15_emails_can_be_suppressed_for_a_block_and_the_log_says_so(commit: Commit) -> None:
