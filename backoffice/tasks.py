@@ -1,18 +1,16 @@
 """The database as task queue, made cheap for wake-ups: tasks without arguments of which one stands for many."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from django.apps import apps
 from django.db import router
-from django.db.models.signals import post_migrate
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django_tasks_db import DatabaseBackend
 from django_tasks_db.compat import task_started
 from django_tasks_db.models import DBTaskResult, get_date_max
 
-from emails import routines
 from emails.rows import inserting
 from emails.script import Statement
 
@@ -32,9 +30,9 @@ class TransactionalDatabaseBackend(DatabaseBackend):
         inserting(DBTaskResult, router.db_for_write(DBTaskResult))([row])
         return SimpleLazyObject(lambda: self.get_result(str(row.id)))  # Few callers want it, and it costs a query.
 
-    def enqueuing(self, task: Any) -> Statement:
-        """The SQL that enqueues a task without arguments, for who has more to write with it."""
-        return routines.call(inserting(DBTaskResult, router.db_for_write(DBTaskResult)), self.row(task))
+    def enqueuing(self, task: Any, source: str, given: Sequence[Any]) -> Statement:
+        """The SQL that enqueues a task without arguments, if `source` is there: for who has more to write with it."""
+        return inserting(DBTaskResult, router.db_for_write(DBTaskResult)).statement(self.row(task), source, given)
 
     def row(self, task: Any) -> Any:
         """A waiting task without arguments, not saved."""
@@ -62,13 +60,5 @@ def stand_for_equals(sender: Any, task_result: Any, **kwargs: Any) -> None:
     waiting.filter(task_path=task_result.task.module_path, backend_name=task_result.backend).delete()
 
 
-def install(using: str, **kwargs: Any) -> None:
-    """Make the function by which a message's wake-up is written with it, where the tasks are kept."""
-    if using == router.db_for_write(DBTaskResult):
-        routines.install(inserting(DBTaskResult, using))
-
-
 def connect() -> None:
     task_started.connect(stand_for_equals, dispatch_uid="backoffice.stand_for_equals")
-    sender = apps.get_app_config(DBTaskResult._meta.app_label)
-    post_migrate.connect(install, sender=sender, dispatch_uid="backoffice.tasks.install")

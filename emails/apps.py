@@ -11,16 +11,15 @@ class EmailsConfig(AppConfig):
     verbose_name = _("Emails")
 
     def ready(self) -> None:
-        from emails import checks, outbox  # noqa: F401 - checks registers them; apps have to be loaded first
+        from emails import checks  # noqa: F401 - registers them; apps have to be loaded first
         from emails.models import EmailKindSwitch, EmailLog, guard
 
         def complete(using: str, **kwargs: Any) -> None:
-            """What every migration leaves complete: switches, the guard over the states, functions."""
+            """What every migration leaves complete: a switch for each kind, and the guard over the states."""
             tables = connections[using].introspection.table_names()  # None of ours after `migrate emails zero`.
             if EmailKindSwitch._meta.db_table in tables:
                 EmailKindSwitch.add_missing(using)
             if EmailLog._meta.db_table in tables:
                 guard.install(using, EmailLog._meta.db_table)
-                outbox.install(using)
 
         post_migrate.connect(complete, sender=self, weak=False, dispatch_uid="emails.complete")

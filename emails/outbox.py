@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.db import ProgrammingError, connections, transaction
+from django.db import connections, transaction
 
-from emails import routines, tasks
+from emails import tasks
 from emails.models import EmailAttachment, EmailLog, EmailRecipient, State, Suppression
 from emails.rows import inserting
-from emails.script import Statement, at_once, takes_several
+from emails.script import at_once, takes_several
 
+BY_REF = f"FROM {EmailLog._meta.db_table} WHERE ref = %s"
 FEW = 6  # Parts of a message. With more, one insert for all of them is as quick as one round trip.
-lacking: set[str] = set()  # Databases in which the functions were not found.
 
 
 class Entry(NamedTuple):
@@ -38,12 +38,6 @@ class WakeUp:
             tasks.enqueued(tasks.deliver)
 
 
-def install(using: str) -> None:
-    """Make the functions of `add_at_once`, where the database takes any."""
-    parts = (inserting(EmailRecipient, using), inserting(EmailAttachment, using))
-    routines.install(inserting(EmailLog, using, "run_at"), *parts)
-
-
 def add(entries: Sequence[Entry], using: str) -> None:
     """Write new rows in the transaction that is open."""
     inserting(EmailLog, using, "run_at")([entry.email for entry in entries])
@@ -64,36 +58,28 @@ def add_at_once(entry: Entry, using: str) -> bool:
     """As `add`, for the one message of a click and in one round trip.
 
     False, and nothing is written, where that can't be: one of its addresses is suppressed, it has more than a few parts
-    (of which many are quicker in one insert), or the database does not take several statements at once or lacks the
-    functions by which they would be written.
+    (of which many are quicker in one insert), or the database does not take several statements at once.
     """
     email, addresses = entry.email, [recipient.address for recipient in entry.recipients]
     parts: list[tuple[Any, Any]] = [(inserting(EmailRecipient, using), recipient) for recipient in entry.recipients]
     parts += [(inserting(EmailAttachment, using), attachment) for attachment in entry.attachments]
-    if not addresses or len(parts) > FEW or not takes_several(using) or using in lacking:
+    if not addresses or len(parts) > FEW or not takes_several(using):
         return False
     log = inserting(EmailLog, using, "run_at")
     wakes = needs_wake_up([email], using)
-    task = tasks.enqueuing(using) if wakes else None
-    message = routines.call(log, email)
-    others = [*(routines.call(insert, part, email_id="id") for insert, part in parts), *([task] if task else [])]
-    unless = f"WHERE NOT EXISTS (SELECT 1 {Suppression.barring(len(addresses))})"
-    script = f"WITH message AS MATERIALIZED (SELECT {message.sql} AS id {unless}) SELECT "
-    script += f"{', '.join(['id', *(other.sql for other in others)])} FROM message"
-    values = [*message.values, *addresses, *(value for other in others for value in other.values)]
-    try:
-        written = at_once(using, Statement(script, values))
-    except ProgrammingError as error:
-        if not routines.is_missing(error):
-            raise
-        lacking.add(using)
+    task = tasks.enqueuing(using, BY_REF, [email.ref]) if wakes else None
+    # What comes after the message finds it by its reference, and nothing where it was not written.
+    keys, *others = at_once(
+        using,
+        log.statement(email, f"WHERE NOT EXISTS (SELECT 1 {Suppression.barring(len(addresses))})", addresses),
+        *(insert.statement(part, BY_REF, [email.ref], email_id="id") for insert, part in parts),
+        *([task] if task else []),
+    )
+    if not keys:
         return False
-    if not written:
-        return False
-    key, *keys = written[0]
-    log.inserted([email], [key])
-    for (insert, part), its_key in zip(parts, keys[: len(parts)], strict=True):
-        insert.inserted([part], [its_key])
+    log.inserted([email], keys)
+    for (insert, part), its_keys in zip(parts, others[: len(parts)], strict=True):
+        insert.inserted([part], its_keys)
         part.email_id = email.pk
     if wakes:
         transaction.on_commit(WakeUp(enqueued=bool(task)), using=using, robust=True)

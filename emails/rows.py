@@ -16,6 +16,8 @@ from django.db import connections
 from django.db.models import BinaryField, BooleanField, JSONField, Model, QuerySet, TextField
 from django.db.models.fields import CharField, IntegerField
 
+from emails.script import Statement
+
 Prepare = Callable[[Any, Any], Any]
 ROWS = 500  # At most, in one statement.
 NOW = {"postgresql": "STATEMENT_TIMESTAMP()", "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
@@ -31,7 +33,7 @@ class Insert:
         key = model._meta.auto_field
         fields = [field for field in model._meta.concrete_fields if field is not key]
         fields = [field for field in fields if field.name not in database_sets]
-        self.model, self.using, self.fields = model, using, fields
+        self.using = using
         self.names = [field.attname for field in fields]  # A foreign key's attribute and column have one name.
         self.prepare = [preparing(field) for field in fields]
         columns = ", ".join(quote(str(field.column)) for field in fields)
@@ -48,6 +50,23 @@ class Insert:
     def __call__(self, instances: Sequence[Any]) -> None:
         """Insert the instances and set their primary keys, in the transaction that is open."""
         self.inserted(instances, self.values([[getattr(one, name) for name in self.names] for one in instances]))
+
+    def statement(self, one: Any, source: str = "", given: Sequence[Any] = (), **columns: str) -> Statement:
+        """What inserts one instance, for `at_once`; `inserted` is to be called with its answer.
+
+        `source` is a FROM or WHERE of the database's own, `given` what fills its placeholders, and `columns` are those
+        that it knows the value of. Values that are nothing stand in the SQL: a driver takes its time over each
+        parameter, and psycopg parses a query of more than fifty anew (MAX_CACHED_STATEMENT_PARAMS).
+        """
+        places: list[str] = []
+        values: list[Any] = []
+        for name, prepare in zip(self.names, self.prepare, strict=True):
+            value = getattr(one, name)
+            literal = columns[name] if name in columns else nothing(value)
+            if literal is None:
+                values.append(prepare(value, connections[self.using]) if prepare else value)
+            places.append("%s" if literal is None else literal)
+        return Statement(f"{self.head}SELECT {', '.join(places)} {source}{self.tail}", [*values, *given])
 
     def inserted(self, instances: Sequence[Any], keys: Sequence[Any]) -> None:
         """Give the instances the keys under which they were inserted; none where the table makes none of its own."""
@@ -164,6 +183,17 @@ def plain(value: Any) -> str:
     if isinstance(value, UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} can't be written")
+
+
+def nothing(value: Any) -> str | None:
+    """The SQL of a value that is nothing; None for any other, which has to be a parameter."""
+    if value is None:
+        return "NULL"
+    if value is False:
+        return "FALSE"
+    if isinstance(value, str) and not value:
+        return "''"
+    return "0" if type(value) is int and not value else None
 
 
 def as_parameters(rows: Iterable[Sequence[Any]], prepares: Sequence[Prepare | None], using: str) -> list[Any]:

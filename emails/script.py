@@ -1,4 +1,4 @@
-"""A statement and its savepoint as one message to PostgreSQL: a round trip for each takes longer than what they do."""
+"""Several statements as one message to PostgreSQL: a round trip for each would take longer than what they do."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,23 +20,26 @@ def takes_several(using: str) -> bool:
     return connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg" and binds
 
 
-def at_once(using: str, statement: Statement) -> list[tuple[Any, ...]]:
-    """Execute it in the transaction that is open, under a savepoint; returns its rows.
+def at_once(using: str, *statements: Statement) -> list[list[Any]]:
+    """Execute all or none in the transaction that is open; returns the first column of each one's answer.
 
     Raises what the database raises: then the transaction is as it was before, and stays usable. Where nobody knows
-    whether it was executed (something between us and the driver has failed), it can't be committed any more.
+    whether they were executed (something between us and the driver has failed), it can't be committed any more.
     """
     connection = connections[using]
-    script = f"SAVEPOINT at_once; {statement.sql}; RELEASE SAVEPOINT at_once"
+    script = "; ".join(["SAVEPOINT at_once", *(sql for sql, _ in statements), "RELEASE SAVEPOINT at_once"])
+    answers = []
     try:
         with connection.cursor() as cursor:
-            cursor.execute(script, statement.values)
-            cursor.nextset()
-            return list(cursor.fetchall())
+            cursor.execute(script, [value for _, values in statements for value in values])
+            for _ in statements:
+                cursor.nextset()
+                answers.append([first for first, *_ in cursor.fetchall()] if cursor.description else [])
     except BaseException as error:
         if not taken_back(connection) and not isinstance(error, DataError):  # What psycopg refuses was never sent.
             connection.needs_rollback = True
         raise
+    return answers
 
 
 def taken_back(connection: Any) -> bool:

@@ -1,6 +1,7 @@
 """What the task engine runs. The log is the queue: a task only wakes a drain, so a lost task loses no mail."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import DatabaseError
@@ -47,10 +48,10 @@ def enqueued(wanted: Any, *args: Any) -> bool:
     return True
 
 
-def enqueuing(using: str) -> Statement | None:
-    """The SQL that enqueues a delivery, for who has more to write with it; None where no SQL can."""
+def enqueuing(using: str, source: str, given: Sequence[Any]) -> Statement | None:
+    """The SQL that enqueues a delivery if `source` (of Insert.statement) is there; None where no SQL can."""
     stated = getattr(deliver.get_backend(), "enqueuing", None)
-    return stated(deliver) if stated is not None and joins_transaction(using) else None
+    return stated(deliver, source, given) if stated is not None and joins_transaction(using) else None
 
 
 def joins_transaction(using: str) -> bool:

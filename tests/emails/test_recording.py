@@ -198,28 +198,6 @@ def test_a_message_alone_is_recorded_in_one_round_trip_and_as_any_other(
     assert barred or round_trips <= 3  # It, and what begins and ends the transaction.
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite keeps no functions")
-def test_without_its_functions_in_the_database_a_message_is_recorded_all_the_same(
-    commit: Commit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("emails.outbox.lacking", set())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT proname FROM pg_proc WHERE proname ~ '_new_[0-9a-f]{12}$'")
-        functions = [function for (function,) in cursor.fetchall()]
-        assert len(functions) == 4  # For a message, its recipients and attachments, and what wakes delivery.
-        for function in functions:
-            cursor.execute(f"DROP FUNCTION {function}")
-    with commit(), transaction.atomic():
-        EmailLog.objects.create(kind="mine")
-        with CaptureQueriesContext(connection) as first:
-            send()
-        with CaptureQueriesContext(connection) as second:
-            send(to=["b@example.com"])
-    assert EmailLog.objects.filter(kind="mine").exists()
-    assert list(EmailLog.objects.filter(kind="").values_list("state", flat=True)) == ["queued"] * 2
-    assert len(second) <= len(first) - 2  # Only the first has looked for them, and gone back to before.
-
-
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no round trips to spare")
 @pytest.mark.django_db(transaction=True)
 def test_where_the_server_binds_the_values_statements_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
