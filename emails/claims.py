@@ -46,12 +46,12 @@ class Claims:
     def any_due(self) -> bool:
         return EmailLog.objects.due().filter(due_for(self.provider)).exists()
 
-    def take(self, limit: int, now: datetime) -> None:
-        """Claim up to `limit` due messages; `now` is the database's time."""
+    def take(self, limit: int, now: datetime, *, busy: bool) -> None:
+        """Claim up to `limit` due messages; `now` is the database's time, `busy` whether others are in hand."""
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
             safe: list[EmailLog] = []
             unsafe: list[EmailLog] = []
-            claimed = EmailLog.objects.claim(limit, self.lease, due_for(self.provider))
+            claimed = EmailLog.objects.claim(limit, self.lease, due_for(self.provider), busy=busy)
             gone_quickly = len(claimed) >= self.ahead and time.monotonic() - self.taken_at < QUICKLY
             self.ahead = max(self.few, min(MOST, self.ahead * 2)) if gone_quickly else self.few
             self.taken_at = time.monotonic()
@@ -79,20 +79,11 @@ class Claims:
             logger.warning("email.in_doubt id=%s provider=%s key_lost", email.pk, email.provider)
 
     def next(self, free: int, flying: Sequence[EmailLog]) -> list[EmailLog]:
-        """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice.
-
-        One whose worker died before leaves alone: if it is what kills workers, it takes no other along.
-        """
+        """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice."""
         busy = {address for email in flying for address in email.addresses}
         batch: list[EmailLog] = []
         kept: deque[EmailLog] = deque()
-        if any(email.rescues for email in flying):
-            return []
         while self.emails and len(batch) < free:
-            if self.emails[0].rescues:
-                if not (batch or kept or flying):
-                    batch.append(self.emails.popleft())
-                break
             email = self.emails.popleft()
             (batch if busy.isdisjoint(email.addresses) else kept).append(email)
             busy |= email.addresses

@@ -121,7 +121,7 @@ class Drain:
             return
         room = self.gate.room(self.claims.ahead)
         if room:
-            self.claims.take(room, self.gate.now)
+            self.claims.take(room, self.gate.now, busy=bool(self.flying or self.ended or self.claims))
         if self.gate.on_trial and room and not self.claims:
             self.gate.put_off_trial()  # What was claimed can't be tried again.
 

@@ -1,7 +1,7 @@
 """What dead workers left behind: taken from them when their lease is over, by the database's clock."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import groupby, islice
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop
 from emails import fates
 from emails.kinds import KINDS
 from emails.models import EmailEvent, EmailLog, State
+from emails.models.state import DUE
 from emails.providers import PROVIDERS
 from emails.rows import inserting, updating
 from emails.signals import announce, email_failed
@@ -37,7 +38,7 @@ def rescue(state: State) -> int:
     using = router.db_for_write(EmailLog)
     with transaction.atomic(using=using, durable=True):
         stale = EmailLog.objects.using(using).lock_stale(state)
-        suspected = suspects(stale)
+        suspected = suspects(stale, using)
         for email in stale:
             email.rescues += email.pk in suspected
         ends = [(email, *fate(email)) for email in stale]
@@ -47,7 +48,7 @@ def rescue(state: State) -> int:
                 (
                     *(email.pk, to, reason, email.doubtful or reason == SAFE_REASON),
                     *(email.uncertain or state == State.SENDING, email.rescues, None),
-                    email.now + CALM if email.rescues == POISON - 1 else None,  # type: ignore[attr-defined]
+                    email.now + CALM if to in DUE and email.rescues == POISON - 1 else None,  # type: ignore[attr-defined]
                 )
                 for email, to, reason in ends
             ]
@@ -66,20 +67,27 @@ def rescue(state: State) -> int:
     return len(ends)
 
 
-def suspects(stale: Sequence[EmailLog]) -> set[int]:
+def suspects(stale: Sequence[EmailLog], using: str) -> set[int]:
     """Primary keys of those that may have killed their worker; the rest of its claim was only waiting behind them.
 
-    Which of a claim were read and given their links when it died is not written anywhere. They are taken from its
-    front, so no more than a worker sends at once. One that others' addresses held back comes to the front in its turn.
+    All that were sending, and of each claim, in its order, as many as a worker sends at once: those that it may have
+    read and given their links when it died. Of several to one address the first, as Claims.next has it. Where that is
+    not enough (another worker's concurrency, a message to many), the next death finds what was behind.
     """
     found = {email.pk for email in stale if email.state == State.SENDING}
-    waiting = sorted(
-        (email for email in stale if email.state == State.CLAIMED),
-        key=lambda email: (str(email.attempt_token), email.run_at, email.pk),
-    )
-    for _, claim in groupby(waiting, key=lambda email: email.attempt_token):
-        found.update(email.pk for email in islice(claim, settings.EMAILS["CONCURRENCY"]))
+    claimed = [email for email in stale if email.state == State.CLAIMED]
+    EmailLog.objects.using(using).address(claimed)
+    for _, claim in groupby(claimed, key=lambda email: email.attempt_token):
+        found.update(islice(first_of_each_address(claim), settings.EMAILS["CONCURRENCY"]))
     return found
+
+
+def first_of_each_address(claim: Iterable[EmailLog]) -> Iterator[int]:
+    busy: set[str] = set()
+    for email in claim:
+        if busy.isdisjoint(email.addresses):
+            yield email.pk
+        busy |= email.addresses
 
 
 def fate(email: EmailLog) -> tuple[State, str]:

@@ -61,17 +61,19 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         """Rows as lists need them: no text, HTML or payload is read."""
         return self.defer("text", "html", "payload")
 
-    def claim(self, limit: int, lease: timedelta, scope: models.Q | None = None) -> list["EmailLog"]:
+    def claim(
+        self, limit: int, lease: timedelta, scope: models.Q | None = None, *, busy: bool = False
+    ) -> list["EmailLog"]:
         """Take up to `limit` due messages, oldest first, so that no other worker has them until `lease` is over.
 
         Only those in `scope`. To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE
-        transaction is alone with the database from its beginning. A message whose worker died before is taken alone: if
-        it is what kills workers, it must not drag others along.
+        transaction is alone with the database. What is suspected of killing workers is taken alone, and by none that is
+        `busy` with others: it must not drag them along, nor answer for their deaths.
         """
         skip = connections[self.db].features.has_select_for_update_skip_locked
         rows = self.due().filter(scope or models.Q()).only(*FACTS).select_for_update(skip_locked=skip)
         due = list(rows.order_by("run_at", "pk")[:limit])
-        due = list(takewhile(lambda email: not email.rescues, due)) or due[:1]
+        due = list(takewhile(lambda email: not email.rescues, due)) or ([] if busy else due[:1])
         token = uuid.uuid4()
         self.filter(pk__in=[email.pk for email in due]).update(
             state=State.CLAIMED, attempt_token=token, lease_until=Now() + lease
@@ -114,15 +116,15 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
             email.addresses = frozenset(recipient.address for recipient in email.reached)
 
     def lock_stale(self, state: State, limit: int = 1000) -> list["EmailLog"]:
-        """Stale messages, locked against other sweepers until the transaction ends; `now` is the database's time."""
+        """Stale messages, claim by claim, locked until the transaction ends; `now` is the database's time."""
         skip = connections[self.db].features.has_select_for_update_skip_locked
         stale = self.without_bodies().stale(state).annotate(now=Now(output_field=models.DateTimeField()))
-        return list(stale.order_by("lease_until").select_for_update(skip_locked=skip)[:limit])
+        rows = stale.select_for_update(skip_locked=skip)
+        return list(rows.order_by("lease_until", "attempt_token", "run_at", "pk")[:limit])
 
     def forget_sealed(self) -> int:
         """Wipe other code's secrets off messages that have ended; returns of how many."""
-        ended = self.exclude(sealed="").exclude(state__in=UNSETTLED)
-        return ended.update(sealed="")
+        return self.exclude(sealed="").exclude(state__in=UNSETTLED).update(sealed="")
 
     def waiting_seconds(self) -> int:
         """How long the message that has been due longest has been waiting; 0 where nothing is due."""
@@ -166,7 +168,7 @@ class EmailLog(models.Model):
     doubtful = models.BooleanField(default=False)
     # As doubtful, or a server's error may hide an acceptance: no other provider gets it.
     uncertain = models.BooleanField(default=False)
-    rescues = models.PositiveSmallIntegerField(default=0)  # How often its worker died while holding it.
+    rescues = models.PositiveSmallIntegerField(default=0)  # How often it may have killed its worker.
     provider = models.CharField(_("provider"), max_length=20, blank=True)
     message_id = models.CharField(_("message id"), max_length=255, blank=True)
     error_class = models.CharField(_("error"), max_length=100, blank=True)

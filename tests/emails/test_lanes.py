@@ -26,8 +26,8 @@ from tests.sink import SMTPSink
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("asleep")]
 
 
-def record(count: int = 1) -> list[EmailLog]:
-    messages = [EmailMessage("s", "b", to=[f"p{n}@example.com"]) for n in range(count)]
+def record(count: int = 1, to: str = "p%d@example.com") -> list[EmailLog]:
+    messages = [EmailMessage("s", "b", to=[to.replace("%d", str(n))]) for n in range(count)]
     for message in messages:
         message.send()
     return [message.email_log for message in messages]  # type: ignore[attr-defined]
@@ -344,7 +344,7 @@ def test_what_may_kill_workers_leaves_alone(esp: LoopbackESP, settings: Any) -> 
 
         def noting(fenced: list[EmailLog]) -> None:
             launch(fenced)
-            together.append(set(running.flying))
+            together.append(set(running.flying) | {email.pk for email in running.claims.emails})
 
         running.launch = noting  # type: ignore[method-assign]
         running.run(until=time.monotonic() + 5)
@@ -367,6 +367,32 @@ def test_what_only_waited_behind_it_is_not_suspected(settings: Any) -> None:
     EmailLog.objects.filter(rescues=1, state=State.QUEUED).update(state=State.CANCELLED)
     together = [email.pk for email in EmailLog.objects.claim(10, timedelta(seconds=60))]
     assert together == [email.pk for email in emails[6:]]
+
+
+def test_what_passed_those_held_back_is_suspected_with_the_first_of_them(settings: Any) -> None:
+    """Mails to one address leave one after the other, and what kills a worker may come right after thirty of them."""
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 2}
+    emails = [*record(1), *record(4, "ops@example.com"), *record(1, "q@example.com")]
+    EmailLog.objects.claim(6, timedelta(seconds=-1))
+    rescue.sweep()
+    suspected = set(EmailLog.objects.filter(rescues=1).values_list("pk", flat=True))
+    assert suspected == {emails[0].pk, emails[1].pk}
+    force(emails[0], state=State.CANCELLED, rescues=0)
+    force(emails[1], rescues=0)
+    EmailLog.objects.claim(6, timedelta(seconds=-1))
+    rescue.sweep()
+    suspected = set(EmailLog.objects.filter(rescues=1).values_list("pk", flat=True))
+    assert suspected == {emails[1].pk, emails[5].pk}
+
+
+def test_who_is_busy_takes_no_suspect(settings: Any) -> None:
+    """It would be counted among the deaths of those beside it, and given up without an attempt."""
+    first, suspect, last = record(3)
+    force(suspect, rescues=1)
+    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == [first]
+    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == []
+    assert EmailLog.objects.claim(10, timedelta(seconds=60)) == [suspect]
+    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == [last]
 
 
 def test_a_third_rescue_of_what_may_have_left_is_a_doubt() -> None:
