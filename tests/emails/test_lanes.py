@@ -385,6 +385,30 @@ def test_what_passed_those_held_back_is_suspected_with_the_first_of_them(setting
     assert suspected == {emails[1].pk, emails[5].pk}
 
 
+class Death(BaseException):
+    """Of a worker, without a chance to tidy up."""
+
+
+def test_what_kills_a_worker_takes_no_outcome_of_others_along(
+    esp: LoopbackESP, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAILS = {**settings.EMAILS, "CONCURRENCY": 2}
+    innocent, suspect = record(2)
+    force(suspect, rescues=1)
+
+    def dying(emails: list[EmailLog], now: Any) -> list[EmailLog]:
+        if suspect in emails:
+            raise Death
+        return emails
+
+    monkeypatch.setattr(delivery, "mint", dying)
+    with pytest.raises(Death):
+        delivery.Drain(kept_senders(active()), active()).run(until=time.monotonic() + 5)
+    innocent.refresh_from_db()
+    assert innocent.state == "sent"
+    assert len(esp.refs) == 1
+
+
 def test_who_is_busy_takes_no_suspect(settings: Any) -> None:
     """It would be counted among the deaths of those beside it, and given up without an attempt."""
     first, suspect, last = record(3)
