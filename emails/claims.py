@@ -1,6 +1,7 @@
 """What a worker has claimed but not sent: in order, one message per address at a time, given back when it stops."""
 
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 KEY_LOST = gettext_noop("An earlier attempt may have left, and the provider does not know our key any more.")
 MOST = 128  # Messages that a worker with few threads claims at once.
 QUICKLY = 1.0  # Seconds.
+PATIENCE = 2.0  # Seconds, up to twice as many, for which a busy worker lets suspects wait.
 
 
 class Claims:
@@ -32,22 +34,31 @@ class Claims:
     def __init__(self, provider: Provider, lease: timedelta, few: int) -> None:
         self.provider, self.lease = provider, lease
         self.few = self.ahead = few  # `ahead` is how many to claim next.
-        self.taken_at = float("-inf")
+        self.taken_at = self.idle_at = float("-inf")
+        self.patience = PATIENCE * random.uniform(1, 2)  # noqa: S311 - so that not all workers stop at once
         self.emails: deque[EmailLog] = deque()
 
     def __len__(self) -> int:
         return len(self.emails)
 
-    @property
-    def suspect(self) -> bool:
-        """Whether one of them may be what kills workers, so that nothing else is to be held beside it."""
-        return any(email.rescues for email in self.emails)
-
     def any_due(self) -> bool:
         return EmailLog.objects.due().filter(due_for(self.provider)).exists()
 
-    def take(self, limit: int, now: datetime, *, busy: bool) -> None:
-        """Claim up to `limit` due messages; `now` is the database's time, `busy` whether others are in hand."""
+    def next_is_suspect(self) -> bool:
+        """Whether what has been due longest may be what kills workers."""
+        due = EmailLog.objects.due().filter(due_for(self.provider)).order_by("run_at", "pk")
+        return bool(due.values_list("rescues", flat=True).first())
+
+    def take(self, limit: int, now: datetime, *, busy: bool) -> int:
+        """Claim up to `limit` due messages; returns how many, some of which may have ended by it.
+
+        `now` is the database's time, `busy` whether others are in hand. Then suspects are passed by; after a while
+        nothing is claimed where one is first, so that its turn comes as soon as the others have left.
+        """
+        if not busy:
+            self.idle_at = time.monotonic()
+        elif time.monotonic() - self.idle_at > self.patience and self.next_is_suspect():
+            return 0
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
             safe: list[EmailLog] = []
             unsafe: list[EmailLog] = []
@@ -61,6 +72,7 @@ class Claims:
             EmailLog.objects.address(safe)
             safe = leave_out(safe, now)
         self.emails.extend(safe)
+        return len(claimed)
 
     def is_safe(self, email: EmailLog, now: datetime) -> bool:
         """Whether another attempt makes no second copy of one that may have left."""

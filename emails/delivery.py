@@ -59,7 +59,7 @@ class Drain:
         """Wait for what is in flight: what is known must not become a doubt. The rest goes back into the queue."""
         while self.flying:
             self.gather(LOOK)
-            self.break_off()
+            self.senders.break_off()
             self.renew()
         self.settle()
         self.claims.release()
@@ -80,15 +80,14 @@ class Drain:
             working = self.goes_on(until)
             if self.gate.shut or not working:
                 self.claims.release()
-            if working and len(self.claims) < self.concurrency:
-                self.claim()
+            taken = working and len(self.claims) < self.concurrency and self.claim()
+            if not (taken or self.in_hand):
+                return settled
             written, launched = self.turn()
             settled += written
-            if not (self.flying or self.ended or self.claims or written):
-                return settled
             if not launched and (self.flying or self.claims):
                 self.gather(self.gate.patience if self.claims else LOOK)
-            self.break_off()
+            self.senders.break_off()
             self.renew()
 
     def goes_on(self, until: float) -> bool:
@@ -114,16 +113,17 @@ class Drain:
             self.flying.pop(answer[0].pk)
             self.ended.append(answer)
 
-    def claim(self) -> None:
+    def claim(self) -> int:
+        """Claim what may be beside what is in hand; returns how many messages, some of which may have ended by it."""
         if self.gate.on_trial and (self.flying or self.claims or not self.claims.any_due()):
-            return  # The one that tries is on its way, or there is none.
-        if self.claims.suspect or any(email.rescues for email in self.on_its_way):
-            return
+            return 0  # The one that tries is on its way, or there is none.
+        if any(email.rescues for email in self.in_hand):
+            return 0  # It leaves alone.
         room = self.gate.room(self.claims.ahead)
-        if room:
-            self.claims.take(room, self.gate.now, busy=bool(self.flying or self.ended or self.claims))
+        taken = self.claims.take(room, self.gate.now, busy=bool(self.in_hand)) if room else 0
         if self.gate.on_trial and room and not self.claims:
-            self.gate.put_off_trial()  # What was claimed can't be tried again.
+            self.gate.put_off_trial()  # There is none that can be tried.
+        return taken
 
     def turn(self) -> tuple[int, int]:
         """Write what has ended and fence what leaves next, in one transaction; then let it leave.
@@ -141,11 +141,12 @@ class Drain:
                 ready = mint(allowed, self.gate.now)
                 fenced = EmailLog.objects.fence(ready, self.gate.now, self.lease, self.provider.key)
                 with_attachments = [email for email in fenced if has_attachments(email.payload)]
-                if with_attachments:  # Read only now: they may be large.
-                    prefetch_related_objects(with_attachments, "attachments")
+                prefetch_related_objects(with_attachments, "attachments")  # Read only now: they may be large.
         except (DatabaseError, InterfaceError) as error:
             self.gate.forget(batch)
-            self.claims.put_back(batch)  # Nobody knows whether it was committed: to be fenced anew.
+            if self.ended or isinstance(error, (OperationalError, InterfaceError)):
+                self.claims.put_back(batch)  # Nobody knows whether it was committed: to be fenced anew.
+            # Else it is one of them, in every worker's way: they stay claimed, are rescued, and then leave one by one.
             if not self.ended:
                 raise
             logger.warning("delivery.turn_failed error=%s", type(error).__name__)
@@ -168,6 +169,11 @@ class Drain:
     def on_its_way(self) -> list[EmailLog]:
         return [email for email, _ in self.flying.values()]
 
+    @property
+    def in_hand(self) -> list[EmailLog]:
+        """What would go down with this worker: claimed, on its way, or ended and not written yet."""
+        return [*self.claims.emails, *self.on_its_way, *(email for email, _ in self.ended)]
+
     def write(self) -> int:
         if not self.ended:
             return 0
@@ -185,12 +191,6 @@ class Drain:
             email.on_trial = self.gate.on_trial
             self.flying[email.pk] = (email, time.monotonic())
             self.senders.submit(email, self.provider, self.answers, trial=email.on_trial)
-
-    def break_off(self) -> None:
-        """End calls that take longer than any should: a provider can trickle its answer for ever."""
-        for email, left in self.flying.values():
-            if time.monotonic() - left > settings.EMAILS["DEADLINE"]:
-                self.senders.abort(email.pk)
 
     def renew(self) -> None:
         """Keep the leases of messages whose call, or whose turn, takes long: time-outs of HTTP are per read."""

@@ -41,7 +41,7 @@ class Senders:
 
     def __init__(self, number: int) -> None:
         self.work: SimpleQueue[Attempt | None] = SimpleQueue()
-        self.busy: dict[int, Sender] = {}  # Who is at which message.
+        self.busy: dict[int, tuple[Sender, float]] = {}  # Who is at which message, and since when.
         self.threads = [threading.Thread(target=self.run, name=f"email-{n}", daemon=True) for n in range(number)]
         for thread in self.threads:
             thread.start()
@@ -64,7 +64,7 @@ class Senders:
                 sender.close()
                 return
             email, provider, trial, ended = attempt
-            self.busy[email.pk] = sender
+            self.busy[email.pk] = (sender, time.monotonic())
             try:
                 with DESK:
                     outcome = sender.send(email, provider, trial=trial)
@@ -74,11 +74,11 @@ class Senders:
             del self.busy[email.pk]
             ended.put((email, outcome))
 
-    def abort(self, pk: int) -> None:
-        """Break off the call that hands over this message, from another thread: time-outs of HTTP are per read."""
-        sender = self.busy.get(pk)
-        if sender is not None:
-            sender.abort()
+    def break_off(self) -> None:
+        """End calls that take longer than any should, from another thread: time-outs of HTTP are per read."""
+        for sender, began in tuple(self.busy.values()):
+            if time.monotonic() - began > settings.EMAILS["DEADLINE"]:
+                sender.abort()
 
     def stop(self) -> None:
         """Let the threads end after what they are at."""

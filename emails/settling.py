@@ -33,7 +33,7 @@ SETTLED = {
 }
 COLUMNS = (
     *("state", "error_class", "error", "message_id", "attempts", "doubtful", "uncertain", "sent_at", "run_at"),
-    "lease_until",
+    *("lease_until", "rescues"),
 )
 HELD = within(State.SENDING, State.IN_DOUBT)
 REFUSALS = {"rejected": Delivery.REJECTED, "invalid": Delivery.REJECTED, "failed": Delivery.FAILED}
@@ -76,6 +76,7 @@ def as_row(email: EmailLog, outcome: Outcome, state: State, columns: dict[str, A
         now if state == State.SENT else None,
         columns.get("run_at"),
         None,
+        0,  # Its worker lives: it is not what kills them.
     )
 
 

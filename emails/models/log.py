@@ -2,7 +2,6 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import takewhile
 from typing import Self
 
 from django.conf import settings
@@ -67,13 +66,14 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         """Take up to `limit` due messages, oldest first, so that no other worker has them until `lease` is over.
 
         Only those in `scope`. To be called in a transaction. PostgreSQL skips rows that others hold; SQLite's IMMEDIATE
-        transaction is alone with the database. What is suspected of killing workers is taken alone, and by none that is
-        `busy` with others: it must not drag them along, nor answer for their deaths.
+        transaction is alone with the database. What is suspected of killing workers is taken alone, and passed by where
+        one is `busy` with others: it must not drag them along, nor answer for their deaths.
         """
         skip = connections[self.db].features.has_select_for_update_skip_locked
         rows = self.due().filter(scope or models.Q()).only(*FACTS).select_for_update(skip_locked=skip)
-        due = list(rows.order_by("run_at", "pk")[:limit])
-        due = list(takewhile(lambda email: not email.rescues, due)) or ([] if busy else due[:1])
+        rows = rows.order_by("run_at", "pk")
+        first = None if busy else rows.first()
+        due = [first] if first and first.rescues else list(rows.filter(rescues=0)[:limit])
         token = uuid.uuid4()
         self.filter(pk__in=[email.pk for email in due]).update(
             state=State.CLAIMED, attempt_token=token, lease_until=Now() + lease
@@ -118,9 +118,9 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
     def lock_stale(self, state: State, limit: int = 1000) -> list["EmailLog"]:
         """Stale messages, claim by claim, locked until the transaction ends; `now` is the database's time."""
         skip = connections[self.db].features.has_select_for_update_skip_locked
-        stale = self.without_bodies().stale(state).annotate(now=Now(output_field=models.DateTimeField()))
-        rows = stale.select_for_update(skip_locked=skip)
-        return list(rows.order_by("lease_until", "attempt_token", "run_at", "pk")[:limit])
+        rows = self.without_bodies().stale(state).select_for_update(skip_locked=skip)
+        rows = rows.order_by("lease_until", "attempt_token", "run_at", "pk")
+        return list(rows.annotate(now=Now(output_field=models.DateTimeField()))[:limit])
 
     def forget_sealed(self) -> int:
         """Wipe other code's secrets off messages that have ended; returns of how many."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.mail import EmailMessage
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from emails import delivery, kinds, rescue, tasks
+from emails.claims import PATIENCE, Claims
 from emails.kinds import EmailKind
+from emails.minting import mint
 from emails.models import EmailLog, Lane, Pause, Permit, State
 from emails.models.permit import period, permits
 from emails.providers import active
@@ -340,13 +343,13 @@ def test_what_may_kill_workers_leaves_alone(esp: LoopbackESP, settings: Any) -> 
         force(email, rescues=1)
     together: list[set[int]] = []
     with delivery.Drain(kept_senders(active()), active()) as running:
-        launch = running.launch
+        turn = running.turn
 
-        def noting(fenced: list[EmailLog]) -> None:
-            launch(fenced)
-            together.append(set(running.flying) | {email.pk for email in running.claims.emails})
+        def noting() -> tuple[int, int]:
+            together.append({email.pk for email in running.in_hand})
+            return turn()
 
-        running.launch = noting  # type: ignore[method-assign]
+        running.turn = noting  # type: ignore[method-assign]
         running.run(until=time.monotonic() + 5)
     suspects = {email.pk for email in emails[2:4]}
     assert all(len(group) == 1 for group in together if group & suspects)
@@ -409,14 +412,68 @@ def test_what_kills_a_worker_takes_no_outcome_of_others_along(
     assert len(esp.refs) == 1
 
 
-def test_who_is_busy_takes_no_suspect(settings: Any) -> None:
+def test_who_is_busy_passes_a_suspect_by() -> None:
     """It would be counted among the deaths of those beside it, and given up without an attempt."""
     first, suspect, last = record(3)
     force(suspect, rescues=1)
-    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == [first]
+    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == [first, last]
     assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == []
     assert EmailLog.objects.claim(10, timedelta(seconds=60)) == [suspect]
-    assert EmailLog.objects.claim(10, timedelta(seconds=60), busy=True) == [last]
+
+
+def test_who_is_busy_for_long_stops_for_a_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    suspect, *others = record(4)
+    force(suspect, rescues=1)
+    claims = Claims(active(), timedelta(minutes=5), 1)
+    assert claims.take(1, timezone.now(), busy=False) == 1
+    assert [email.pk for email in claims.emails] == [suspect.pk]
+    claims.release()
+    assert [claims.take(1, timezone.now(), busy=True) for _ in range(2)] == [1, 1]
+    claims.idle_at -= 2 * PATIENCE
+    assert claims.take(1, timezone.now(), busy=True) == 0
+    claims.release()
+    assert claims.take(1, timezone.now(), busy=False) == 1
+    assert [email.pk for email in claims.emails] == [suspect.pk]
+    assert EmailLog.objects.filter(state=State.QUEUED).count() == len(others)
+
+
+def test_an_answer_clears_a_suspect(esp: LoopbackESP) -> None:
+    (email,) = record()
+    force(email, rescues=2)
+    esp.fault = 503
+    drain()
+    email.refresh_from_db()
+    assert (email.state, email.rescues) == ("retrying", 0)
+
+
+def test_suspects_that_end_without_an_attempt_stop_no_drain(esp: LoopbackESP) -> None:
+    emails = record(6)
+    for email in emails[:3]:
+        force(email, rescues=1, doubtful=True, provider="postmark", first_tried_at=timezone.now())
+    drain()
+    assert list(EmailLog.objects.order_by("pk").values_list("state", flat=True)) == ["in_doubt"] * 3 + ["sent"] * 3
+
+
+def test_what_the_database_refuses_of_one_message_holds_up_no_other(
+    esp: LoopbackESP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison, *others = record(4)
+
+    def refused(emails: list[EmailLog], now: Any) -> list[EmailLog]:
+        if poison in emails:
+            raise DataError("no database takes this")
+        return mint(emails, now)
+
+    monkeypatch.setattr(delivery, "mint", refused)
+    for _ in range(8):
+        with suppress(DataError):
+            drain()
+        EmailLog.objects.filter(state=State.CLAIMED).update(lease_until=timezone.now() - timedelta(seconds=1))
+        rescue.sweep()
+        EmailLog.objects.filter(state=State.QUEUED).update(run_at=timezone.now() - timedelta(seconds=1))
+    poison.refresh_from_db()
+    assert (poison.state, poison.rescues) == ("failed", 3)
+    assert len(esp.refs) == len(others)
 
 
 def test_a_third_rescue_of_what_may_have_left_is_a_doubt() -> None:
