@@ -34,7 +34,7 @@ class Claims:
     def __init__(self, provider: Provider, lease: timedelta, few: int) -> None:
         self.provider, self.lease = provider, lease
         self.few = self.ahead = few  # `ahead` is how many to claim next.
-        self.taken_at = self.idle_at = float("-inf")
+        self.taken_at = self.looked_at = float("-inf")
         self.patience = PATIENCE * random.uniform(1, 2)  # noqa: S311 - so that not all workers stop at once
         self.emails: deque[EmailLog] = deque()
 
@@ -44,10 +44,15 @@ class Claims:
     def any_due(self) -> bool:
         return EmailLog.objects.due().filter(due_for(self.provider)).exists()
 
-    def next_is_suspect(self) -> bool:
-        """Whether what has been due longest may be what kills workers."""
+    def must_wait(self) -> bool:
+        """Whether what has been due longest may be what kills workers; looked up now and then, by who is busy."""
+        if time.monotonic() - self.looked_at <= self.patience:
+            return False
         due = EmailLog.objects.due().filter(due_for(self.provider)).order_by("run_at", "pk")
-        return bool(due.values_list("rescues", flat=True).first())
+        if due.values_list("rescues", flat=True).first():
+            return True
+        self.looked_at = time.monotonic()
+        return False
 
     def take(self, limit: int, now: datetime, *, busy: bool) -> int:
         """Claim up to `limit` due messages; returns how many, some of which may have ended by it.
@@ -56,8 +61,8 @@ class Claims:
         nothing is claimed where one is first, so that its turn comes as soon as the others have left.
         """
         if not busy:
-            self.idle_at = time.monotonic()
-        elif time.monotonic() - self.idle_at > self.patience and self.next_is_suspect():
+            self.looked_at = time.monotonic()
+        elif self.must_wait():
             return 0
         with transaction.atomic(using=EmailLog.objects.db, durable=True):
             safe: list[EmailLog] = []

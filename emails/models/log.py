@@ -72,7 +72,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         skip = connections[self.db].features.has_select_for_update_skip_locked
         rows = self.due().filter(scope or models.Q()).only(*FACTS).select_for_update(skip_locked=skip)
         rows = rows.order_by("run_at", "pk")
-        first = None if busy else rows.first()
+        first = None if busy else rows.first()  # Alone: looking locks, and suspects behind it are others' to take.
         due = [first] if first and first.rescues else list(rows.filter(rescues=0)[:limit])
         token = uuid.uuid4()
         self.filter(pk__in=[email.pk for email in due]).update(

@@ -421,7 +421,7 @@ def test_who_is_busy_passes_a_suspect_by() -> None:
     assert EmailLog.objects.claim(10, timedelta(seconds=60)) == [suspect]
 
 
-def test_who_is_busy_for_long_stops_for_a_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_busy_for_long_stops_for_a_suspect() -> None:
     suspect, *others = record(4)
     force(suspect, rescues=1)
     claims = Claims(active(), timedelta(minutes=5), 1)
@@ -429,7 +429,7 @@ def test_who_is_busy_for_long_stops_for_a_suspect(monkeypatch: pytest.MonkeyPatc
     assert [email.pk for email in claims.emails] == [suspect.pk]
     claims.release()
     assert [claims.take(1, timezone.now(), busy=True) for _ in range(2)] == [1, 1]
-    claims.idle_at -= 2 * PATIENCE
+    claims.looked_at -= 2 * PATIENCE
     assert claims.take(1, timezone.now(), busy=True) == 0
     claims.release()
     assert claims.take(1, timezone.now(), busy=False) == 1
