@@ -127,7 +127,8 @@ class Update:
             for name in names
         ]
         conditions = [f"{table}.{columns[name]} = new.{columns[name]}" for name in ("id", *match)]
-        conditions += [f"{table}.id IN ([keys])"]
+        # Named once more: PostgreSQL guesses that a JSON text holds a hundred rows, and would search all the table.
+        conditions += [f"{table}.id = ANY(%s::bigint[])"] if self.records else []
         conditions += [where.format(table=table, now=NOW[connection.vendor])] if where else []
         read = [f"{table}.{quote(str(model._meta.get_field(name).column))}" for name in ("id", *returning)]  # type: ignore[union-attr]
         self.tail = f") UPDATE {table} SET {', '.join(values)} FROM new WHERE {' AND '.join(conditions)}"
@@ -137,14 +138,13 @@ class Update:
         """Write the rows, each `(pk, *match, *names)`; returns those that were changed, {pk: (*returning)}."""
         if not rows:
             return {}
-        # Named once more: PostgreSQL guesses that a JSON text holds a hundred rows, and would search all the table.
-        tail = self.tail.replace("[keys]", ", ".join(str(int(row[0])) for row in rows))
         with connections[self.using].cursor() as cursor:
             if self.records:
-                cursor.execute(self.head + self.records + tail, [as_json(rows, self.names, self.nested)])
+                keys = [row[0] for row in rows]
+                cursor.execute(self.head + self.records + self.tail, [as_json(rows, self.names, self.nested), keys])
             else:
                 values = "VALUES " + ", ".join([self.row] * len(rows))
-                cursor.execute(self.head + values + tail, as_parameters(rows, self.prepare, self.using))
+                cursor.execute(self.head + values + self.tail, as_parameters(rows, self.prepare, self.using))
             return {pk: tuple(read) for pk, *read in cursor.fetchall()}
 
 
