@@ -50,21 +50,21 @@ def write(ended: Sequence[Ended], now: datetime) -> int:
     rows = []
     for email, outcome in ended:
         state, columns = ending(email, outcome, now)
-        states[email.pk] = state
+        states[email.id] = state
         rows.append(as_row(email, outcome, state, columns, now))
     update = updating(EmailLog, using, COLUMNS, keep=("sent_at", "run_at"), match=("attempt_token",), where=HELD)
     written = update(rows)
-    ours = [(email, outcome) for email, outcome in ended if email.pk in written]
+    ours = [(email, outcome) for email, outcome in ended if email.id in written]
     for email, _ in ended:
-        if email.pk not in written:
-            logger.warning("email.lost_lease id=%s", email.pk)
+        if email.id not in written:
+            logger.warning("email.lost_lease id=%s", email.id)
     note(ours, states, now, using)
     return len(ours)
 
 
 def as_row(email: EmailLog, outcome: Outcome, state: State, columns: dict[str, Any], now: datetime) -> tuple[Any, ...]:
     return (
-        email.pk,
+        email.id,
         email.attempt_token,
         state,
         outcome.error_class,
@@ -82,29 +82,31 @@ def as_row(email: EmailLog, outcome: Outcome, state: State, columns: dict[str, A
 
 def note(ours: Sequence[Ended], states: dict[int, State], now: datetime, using: str) -> None:
     """What is written beside the rows: timelines, what was told of recipients, what webhooks told before."""
-    events, ids, reported = [], [], set()
+    rows, refusals, ids, reported = [], [], [], set()
     for email, outcome in ours:
-        state = states[email.pk]
+        state = states[email.id]
         redirected = settings.EMAILS["REDIRECT_TO"] if outcome.asked else ""
         detail = {"error": outcome.error, "attempt": email.attempts, "redirected": redirected}
         detail |= {"message_id": outcome.message_id, "digest": email.digest if outcome.asked else ""}
-        events.append(EmailEvent.of_attempt(email, state, detail, now))
+        rows.append(EmailEvent.row_of_attempt(email, state, detail, now))
         of_recipients = told(email, outcome)
         ids += [(pk, message_id) for pk, message_id, _ in of_recipients]
-        refusals = [(pk, status) for pk, _, status in of_recipients if status in REFUSALS]
-        events += [refused(email, pk, REFUSALS[status], now) for pk, status in refusals]
-        if refusals or (state != State.SENT and PROVIDERS[email.provider].reports):
-            reported.add(email.pk)
+        of_them = [refused(email, pk, REFUSALS[status], now) for pk, _, status in of_recipients if status in REFUSALS]
+        refusals += of_them
+        if of_them or (state != State.SENT and PROVIDERS[email.provider].reports):
+            reported.add(email.id)
         if outcome.verdict is Verdict.MISMATCH:
-            logger.error("email.key_mismatch id=%s provider=%s", email.pk, email.provider)
-        logger.info("email.%s id=%s provider=%s %s", state, email.pk, email.provider, outcome.error_class)
-    inserting(EmailEvent, using)(events)
+            logger.error("email.key_mismatch id=%s provider=%s", email.id, email.provider)
+        logger.info("email.%s id=%s provider=%s %s", state, email.id, email.provider, outcome.error_class)
+    insert = inserting(EmailEvent, using)
+    insert.values([[row[name] for name in insert.names] for row in rows])
+    insert(refusals)
     updating(EmailRecipient, using, ("message_id",))(ids)
-    sent = {email.pk: outcome.message_id for email, outcome in ours if states[email.pk] == State.SENT}
-    failed = {email.pk for email, _ in ours if states[email.pk] in {State.FAILED, State.SUPPRESSED}}
+    sent = {email.id: outcome.message_id for email, outcome in ours if states[email.id] == State.SENT}
+    failed = {email.id for email, _ in ours if states[email.id] in {State.FAILED, State.SUPPRESSED}}
     if reported:  # It may have been accepted after all, whatever was answered; then it has not failed either.
         failed -= fates.write(fates.lock(reported))
-    for provider in {email.provider for email, _ in ours if email.pk in sent and PROVIDERS[email.provider].receives}:
+    for provider in {email.provider for email, _ in ours if email.id in sent and PROVIDERS[email.provider].receives}:
         orphans.adopt(provider, {message_id for message_id in sent.values() if message_id})
     announce(email_sent, {pk: {} for pk in sent}, using)
     announce(email_failed, {pk: {} for pk in failed}, using)
