@@ -33,7 +33,7 @@ class NotThere(OSError):
 
 
 def connection(provider: Provider) -> BaseEmailBackend:
-    """A new connection to `provider`, not opened yet and not to be shared between threads.
+    """A new connection to `provider`, not opened yet and not to be shared between senders.
 
     Raises Anymail's configuration errors where the provider's settings do not fit.
     """

@@ -1,12 +1,13 @@
 """Claim, fence, send, settle: due messages leave through the provider, each at most once.
 
 A message is `claimed` under a lease and a token, then `sending`, committed before its request, then settled by whoever
-holds the token. One thread talks to the database, the others to the provider: no transaction is open during a request.
+holds the token. One thread talks to the database, others to the provider: no transaction is open during a request.
 """
 
 import logging
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -31,7 +32,8 @@ from emails.wording import frames
 logger = logging.getLogger(__name__)
 
 LOOK = 0.5  # Seconds until the next look for due messages while some are on their way.
-GATHER = 0.005  # Seconds in which answers gather, so that one transaction writes many.
+GATHER = 0.003  # Seconds in which answers gather, so that one transaction writes many.
+MANY = 0.25  # Of what may be in flight: as many answers wait for no others.
 LINGER = 60.0  # Seconds that a drain may go on beside a call that hangs, after its own time is over.
 
 
@@ -99,18 +101,16 @@ class Drain:
 
     def gather(self, timeout: float) -> None:
         """Wait for an answer, and for those that come right after it."""
-        try:
+        with suppress(Empty):
             self.take(self.answers.get(timeout=timeout))
-            if self.concurrency > 1 and self.flying:
+            if self.concurrency > 1 and self.flying and self.answers.qsize() < self.concurrency * MANY:
                 time.sleep(GATHER)
             while True:
                 self.take(self.answers.get_nowait())
-        except Empty:
-            return
 
     def take(self, answer: Ended | None) -> None:
         if answer is not None:
-            self.flying.pop(answer[0].pk)
+            self.flying.pop(answer[0].id)
             self.ended.append(answer)
 
     def claim(self) -> int:
@@ -128,7 +128,7 @@ class Drain:
     def turn(self) -> tuple[int, int]:
         """Write what has ended and fence what leaves next, in one transaction; then let it leave.
 
-        Together, so that never more messages are `sending` than there are threads: a kill leaves no more doubts.
+        Together, so that never more messages are `sending` than there are senders: a kill leaves no more doubts.
         """
         self.gate.look_again()
         batch = self.next()
@@ -152,7 +152,7 @@ class Drain:
             logger.warning("delivery.turn_failed error=%s", type(error).__name__)
             return self.settle(), 0
         self.claims.put_back(batch[len(allowed) :])
-        self.gate.forget(set(allowed).difference(fenced))
+        self.gate.forget(allowed, but=fenced)
         self.forget()
         self.launch(fenced)
         return written, len(fenced)
@@ -189,7 +189,7 @@ class Drain:
             email.state, email.attempts, email.provider = State.SENDING, email.attempts + 1, self.provider.key
             email.first_tried_at = email.first_tried_at or self.gate.now
             email.on_trial = self.gate.on_trial
-            self.flying[email.pk] = (email, time.monotonic())
+            self.flying[email.id] = (email, time.monotonic())
             self.senders.submit(email, self.provider, self.answers, trial=email.on_trial)
 
     def renew(self) -> None:
@@ -236,7 +236,7 @@ class Drain:
                         written += write([(email, attempt)], self.gate.now)
                     break
                 except DatabaseError as error:
-                    logger.error("email.outcome_refused id=%s error=%s", email.pk, type(error).__name__)
+                    logger.error("email.outcome_refused id=%s error=%s", email.id, type(error).__name__)
         self.gate.forget(email for email, _ in ended)
         return written
 

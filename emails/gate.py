@@ -123,10 +123,11 @@ class Gate:
         if self.rate is not None and used:
             Permit.objects.give_back(used, self.rate)
 
-    def forget(self, emails: Iterable[EmailLog]) -> None:
+    def forget(self, emails: Iterable[EmailLog], *, but: Iterable[EmailLog] = ()) -> None:
         """These are not on their way: they have ended, or they never set out. What was not given back runs out."""
-        for email in emails:
-            self.permits.pop(email.pk, None)
+        if self.permits:
+            for email in set(emails).difference(but):
+                self.permits.pop(email.pk, None)
 
     def alert(self, reason: str, outcome: Outcome) -> None:
         """Once for each time that the lane closes, and not for each message."""

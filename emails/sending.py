@@ -1,4 +1,4 @@
-"""One attempt: the recorded message is put together again and handed to the provider, by one of a few threads."""
+"""One attempt: the recorded message is put together again and handed to the provider, by one of a few senders."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from emails import connections, envelope, outcomes, providers
+from emails.desk import Desk
 from emails.digests import of_content
 from emails.frozen import freeze
 from emails.marks import mark
@@ -25,7 +26,7 @@ from emails.models import EmailLog
 from emails.outcomes import Outcome
 from emails.payload import Payload, StoredAttachment, has_attachments, load
 from emails.providers import Provider
-from emails.sessions import DESK, IDLE
+from emails.sessions import IDLE
 from emails.verdicts import Verdict
 from emails.wording import frames
 
@@ -37,14 +38,20 @@ Ended = tuple[EmailLog, Outcome]
 
 
 class Senders:
-    """Threads, each with provider connections of its own that stay open from message to message."""
+    """A few, each with provider connections of its own that stay open from message to message.
 
-    def __init__(self, number: int) -> None:
-        self.work: SimpleQueue[Attempt | None] = SimpleQueue()
+    `at_desk` they share one thread, which only a session of ours knows how to leave; else each has its own.
+    """
+
+    def __init__(self, number: int, *, at_desk: bool) -> None:
+        self.number = number
         self.busy: dict[int, tuple[Sender, float]] = {}  # Who is at which message, and since when.
-        self.threads = [threading.Thread(target=self.run, name=f"email-{n}", daemon=True) for n in range(number)]
-        for thread in self.threads:
-            thread.start()
+        self.work: Desk | SimpleQueue[Attempt | None] = Desk("email") if at_desk else SimpleQueue()
+        if isinstance(self.work, Desk):
+            self.work.seat(number, self.run)
+            return
+        for n in range(number):
+            threading.Thread(target=self.run, name=f"email-{n}", daemon=True).start()
 
     def submit(
         self, email: EmailLog, provider: Provider, ended: "SimpleQueue[Ended | None]", *, trial: bool = False
@@ -56,7 +63,7 @@ class Senders:
         sender = Sender()
         while True:
             try:
-                attempt = self.work.get(timeout=IDLE)
+                attempt = self.work.get(timeout=IDLE if sender.connections else None)
             except Empty:
                 sender.close()
                 continue
@@ -64,15 +71,15 @@ class Senders:
                 sender.close()
                 return
             email, provider, trial, ended = attempt
-            self.busy[email.pk] = (sender, time.monotonic())
+            self.busy[email.id] = (sender, time.monotonic())
             try:
-                with DESK:
-                    outcome = sender.send(email, provider, trial=trial)
-            except BaseException as error:  # Whatever a provider answers: every attempt ends, and every thread goes on.
-                logger.error("email.unexpected_error id=%s error=%s", email.pk, frames(error))
+                outcome = sender.send(email, provider, trial=trial)
+            except BaseException as error:  # Whatever a provider answers: every attempt ends, and every sender goes on.
                 outcome = Outcome(Verdict.AMBIGUOUS, type(error).__name__, "How it ended could not be told.")
-            del self.busy[email.pk]
-            ended.put((email, outcome))
+                logger.error("email.unexpected_error id=%s error=%s", email.id, frames(error))
+            finally:
+                self.busy.pop(email.id, None)
+                ended.put((email, outcome))
 
     def break_off(self) -> None:
         """End calls that take longer than any should, from another thread: time-outs of HTTP are per read."""
@@ -81,8 +88,8 @@ class Senders:
                 sender.abort()
 
     def stop(self) -> None:
-        """Let the threads end after what they are at."""
-        for _ in self.threads:
+        """Let the senders end after what they are at."""
+        for _ in range(self.number):
             self.work.put(None)
 
 
@@ -100,12 +107,13 @@ def kept_senders(provider: Provider) -> Senders:
         if kept is None or any(old is not new and old != new for old, new in zip(kept[0], made_for, strict=True)):
             if kept is not None:
                 kept[1].stop()
-            kept = _kept[provider.key] = (made_for, Senders(settings.EMAILS["CONCURRENCY"]))
+            senders = Senders(settings.EMAILS["CONCURRENCY"], at_desk=provider.by_session)
+            kept = _kept[provider.key] = (made_for, senders)
         return kept[1]
 
 
 class Sender:
-    """One thread's connections, by provider."""
+    """One attempt after the other, over connections of its own, by provider."""
 
     def __init__(self) -> None:
         self.connections: dict[str, BaseEmailBackend] = {}
@@ -116,20 +124,19 @@ class Sender:
         message: EmailMessage = EmailMessage()
         try:
             message = outgoing(email, provider)
-            with nullcontext() if provider.by_session else DESK.left():
-                connection = self.connection(provider)
-                if trial:
-                    connections.call_on(connection)
-                try:
-                    sent = connection.send_messages([message])
-                except AnymailUnsupportedFeature:  # Before anything left. What is ours yields first.
-                    message = outgoing(email, provider, marked=False)
-                    sent = connection.send_messages([message])
+            connection = self.connection(provider)
+            if trial:
+                connections.call_on(connection)
+            try:
+                sent = connection.send_messages([message])
+            except AnymailUnsupportedFeature:  # Before anything left. What is ours yields first.
+                message = outgoing(email, provider, marked=False)
+                sent = connection.send_messages([message])
             return envelope.as_addressed(outcomes.of_answer(message, sent), email)
         except Exception as error:
             self.discard(provider)
             if not isinstance(error, ANTICIPATED):
-                logger.error("email.unexpected_error id=%s error=%s", email.pk, frames(error))
+                logger.error("email.unexpected_error id=%s error=%s", email.id, frames(error))
             return envelope.as_addressed(outcomes.of_error(message, error), email)
         finally:
             self.rested_at = time.monotonic()
@@ -148,8 +155,9 @@ class Sender:
         for connection in list(self.connections.values()):
             # Anymail's session, or Django's SMTP backend, keeps what is connected as its `connection`.
             connected: Any = getattr(getattr(connection, "session", connection), "connection", None)
-            with suppress(OSError, AttributeError):
-                connected.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError, AttributeError, TypeError):
+                # The socket's own: that of TLS forgets its keys first, with which an answer may just be read.
+                socket.socket.shutdown(connected.sock, socket.SHUT_RDWR)
 
     def discard(self, provider: Provider) -> None:
         """Drop the connection after an error: an SMTP dialogue may be anywhere."""

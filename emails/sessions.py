@@ -7,10 +7,7 @@ What is sent is the same to the byte: requests prepares it, and Python's own htt
 import http.client
 import os
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,47 +19,10 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.wait import wait_for_read
 
 from emails.answers import Answer, as_response
+from emails.desk import NoThread, Received, elsewhere, send
 
 USUAL = {"params", "data", "headers", "files", "auth"}  # What Anymail asks with.
-BUFFERED = 64 * 1024  # Bytes.
 IDLE = 5.0  # Seconds; a connection that rested longer may be closed by the other side just when it is used again.
-
-
-class Desk:
-    """Where one thread at a time works; it leaves the desk while it waits for the network.
-
-    Python runs one thread at a time anyway. Without a queue of their own, dozens of senders would push each other, and
-    the thread that talks to the database, off the interpreter: measured, a third of the speed is lost to that.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.own = threading.local()
-
-    def __enter__(self) -> None:
-        self.lock.acquire()
-        self.own.seated = True
-
-    def __exit__(self, *exc_info: Any) -> None:
-        self.own.seated = False
-        self.lock.release()
-
-    @contextmanager
-    def left(self) -> Iterator[None]:
-        """Leave the desk for others, if this thread sits at it."""
-        if not getattr(self.own, "seated", False):
-            yield
-            return
-        self.own.seated = False
-        self.lock.release()
-        try:
-            yield
-        finally:
-            self.lock.acquire()
-            self.own.seated = True
-
-
-DESK = Desk()
 
 
 class NeverConnected(requests.ConnectionError):
@@ -74,7 +34,7 @@ class CertificateRefused(NeverConnected):
 
 
 class Session(requests.Session):
-    """One connection, kept open, for one thread at a time."""
+    """One connection, kept open, for one sender."""
 
     def __init__(self, like: requests.Session) -> None:
         super().__init__()
@@ -89,18 +49,18 @@ class Session(requests.Session):
         timeout = parts.pop("timeout", None)
         usual = not args and parts.keys() <= USUAL and not isinstance(timeout, tuple) and not self.hooks.get("response")
         if not usual or not self.is_plain(str(url)):
-            with DESK.left():
-                return super().request(method, url, *args, **parts, timeout=timeout)  # type: ignore[misc]
+            inherited = super().request
+            try:
+                return elsewhere(lambda: inherited(method, url, *args, **parts, timeout=timeout))  # type: ignore[misc]
+            except NoThread as error:
+                raise NeverConnected(error) from error
         prepared, written = self.prepare_once(method, url, parts)
         connection = self.connect(str(prepared.url), timeout)
-        answer = Answer(connection.sock, method=method)
+        answer = Answer(Received(connection.sock, timeout), method=method)  # type: ignore[arg-type]
         try:
-            # What the socket's buffers take is gone at once; a large attachment may take as long as an answer.
-            with DESK.left() if len(written) > BUFFERED else nullcontext():
-                connection.sock.sendall(written)
-            with DESK.left():
-                answer.begin()
-                content = answer.read()
+            send(connection.sock, written, timeout)
+            answer.begin()
+            content = answer.read()
         except TimeoutError as error:
             self.drop()
             raise requests.ReadTimeout(error) from error
@@ -146,19 +106,18 @@ class Session(requests.Session):
         if self.connection is not None:
             rested = time.monotonic() - self.rested_at > IDLE
             if not rested and not wait_for_read(self.connection.sock, 0):
-                self.connection.sock.settimeout(timeout)
                 return self.connection
             self.drop()
         connection = new_connection(parts, timeout)
         try:
-            with DESK.left():
-                connection.connect()
+            elsewhere(connection.connect)
         except (ssl.SSLCertVerificationError, ssl.CertificateError) as error:
             raise CertificateRefused(error) from error
         except TimeoutError as error:
             raise requests.ConnectTimeout(error) from error
         except (OSError, HTTPError) as error:
             raise NeverConnected(error) from error
+        connection.sock.setblocking(False)
         self.connection = connection
         return connection
 

@@ -75,7 +75,7 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         first = None if busy else rows.first()  # Alone: looking locks, and suspects behind it are others' to take.
         due = [first] if first and first.rescues else list(rows.filter(rescues=0)[:limit])
         token = uuid.uuid4()
-        self.filter(pk__in=[email.pk for email in due]).update(
+        self.filter(pk__in=[email.id for email in due]).update(
             state=State.CLAIMED, attempt_token=token, lease_until=Now() + lease
         )
         for email in due:
@@ -93,26 +93,26 @@ class EmailLogQuerySet(models.QuerySet["EmailLog"]):
         content = updating(EmailLog, self.db, names, **options)(
             [
                 (
-                    *(email.pk, email.attempt_token, State.SENDING, email.attempts + 1),
+                    *(email.id, email.attempt_token, State.SENDING, email.attempts + 1),
                     *(now + lease, provider, email.first_tried_at or now),
                 )
                 for email in emails
             ]
         )
-        ours = [email for email in emails if email.pk in content]
+        ours = [email for email in emails if email.id in content]
         for email in ours:
-            email.text, email.html, email.payload = content[email.pk]
+            email.text, email.html, email.payload = content[email.id]
         return ours
 
     def address(self, emails: Sequence["EmailLog"]) -> None:
         """Set `reached` and `addresses`, for which making a model of every recipient would be too slow."""
-        by_pk: dict[int, list[Reached]] = {email.pk: [] for email in emails}
+        by_pk: dict[int, list[Reached]] = {email.id: [] for email in emails}
         rows = EmailRecipient.objects.using(self.db).filter(email__in=list(by_pk)).order_by("pk")
         rows = rows.annotate(barred=Suppression.reason_of(models.OuterRef("address")))
         for email_pk, *values in rows.values_list("email_id", *Reached._fields):
             by_pk[email_pk].append(Reached(*values))
         for email in emails:
-            email.reached = by_pk[email.pk]
+            email.reached = by_pk[email.id]
             email.addresses = frozenset(recipient.address for recipient in email.reached)
 
     def lock_stale(self, state: State, limit: int = 1000) -> list["EmailLog"]:
