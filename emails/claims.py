@@ -90,10 +90,10 @@ class Claims:
     def hold(self, emails: Iterable[EmailLog], now: datetime) -> None:
         """Leave to staff, or to the provider's report, what nobody can try again safely."""
         for email in emails:
-            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED).filter(pk=email.id)
+            held = EmailLog.objects.held_under(email.attempt_token, State.CLAIMED).filter(pk=email.pk)
             held.update(state=State.IN_DOUBT, error=KEY_LOST, lease_until=None)
             EmailEvent.of_attempt(email, State.IN_DOUBT, {"error": KEY_LOST}, now).save()
-            logger.warning("email.in_doubt id=%s provider=%s key_lost", email.id, email.provider)
+            logger.warning("email.in_doubt id=%s provider=%s key_lost", email.pk, email.provider)
 
     def next(self, free: int, flying: Sequence[EmailLog]) -> list[EmailLog]:
         """Up to `free` messages to addresses that none is on its way to: a farewell must not overtake its notice."""
@@ -118,11 +118,11 @@ class Claims:
         back = Case(fresh, default=Value(State.RETRYING))
         for token in {email.attempt_token for email in emails}:
             mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
-            mine.filter(pk__in=[email.id for email in emails]).update(state=back, lease_until=None)
+            mine.filter(pk__in=[email.pk for email in emails]).update(state=back, lease_until=None)
 
     def renew(self, flying: Iterable[EmailLog]) -> None:
         """Keep the leases of what waits here and of what is on its way."""
         held = [*self.emails, *flying]
         for token in {email.attempt_token for email in held}:
             mine = EmailLog.objects.held_under(token, State.CLAIMED, State.SENDING)
-            mine.filter(pk__in=[email.id for email in held]).update(lease_until=Now() + self.lease)
+            mine.filter(pk__in=[email.pk for email in held]).update(lease_until=Now() + self.lease)

@@ -1,7 +1,7 @@
 """Where one thread makes many attempts: whoever waits for the network leaves the thread to the others.
 
 Python runs one thread at a time anyway. Dozens of them push each other, and the one that talks to the database, off the
-interpreter, and every push costs: measured, two fifths of what a message takes. Here each attempt is a greenlet,
+interpreter, and every push costs: measured, two fifths of what a message takes. Here each sender is a greenlet,
 so that Anymail's code, which knows nothing of it, stops in the middle and goes on when there is an answer.
 """
 

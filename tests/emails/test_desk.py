@@ -43,6 +43,14 @@ def takes(desk: Desk, told: Told) -> None:
         told.put((item, threading.current_thread().name))
 
 
+def waits(sock: Any, seconds: float, told: Told) -> None:
+    try:
+        wait(sock, READ, seconds)
+        told.put("ready")
+    except TimeoutError:
+        told.put("too late")
+
+
 def test_what_is_put_is_taken_once_whoever_puts_it() -> None:
     desk, told = seated(5, takes)
 
@@ -70,14 +78,14 @@ def test_its_thread_ends_with_the_last_who_sits_there() -> None:
 
 
 def test_who_waits_for_work_does_so_for_as_long_as_it_says() -> None:
-    def waits(desk: Desk, told: Told) -> None:
+    def takes_nothing(desk: Desk, told: Told) -> None:
         started = time.monotonic()
         try:
             desk.get(timeout=0.3)
         except Empty:
             told.put(time.monotonic() - started)
 
-    _, told = seated(2, waits)
+    _, told = seated(2, takes_nothing)
     assert all(0.3 <= told.get(timeout=5) < 1 for _ in range(2))
 
 
@@ -104,17 +112,9 @@ def test_who_waits_for_a_socket_is_woken_by_it_or_by_the_time() -> None:
     silent, _kept = socket.socketpair()
     socks = [ours, silent]
 
-    def waits(desk: Desk, told: Told) -> None:
-        sock = socks.pop(0)
-        try:
-            wait(sock, READ, 0.5)
-            told.put("ready")
-        except TimeoutError:
-            told.put("time")
-
-    _, told = seated(2, waits)
+    _, told = seated(2, lambda desk, told: waits(socks.pop(0), 0.5, told))
     theirs.send(b"!")
-    assert [told.get(timeout=5), told.get(timeout=5)] == ["ready", "time"]
+    assert [told.get(timeout=5), told.get(timeout=5)] == ["ready", "too late"]
 
 
 def test_away_from_a_desk_one_waits_oneself() -> None:
@@ -136,17 +136,13 @@ def test_an_answer_that_came_while_another_held_everybody_up_is_not_too_late() -
             wait(other, READ, 5)
             theirs.send(b"!")
             time.sleep(1.5)
-            return
-        try:
-            wait(ours, READ, 1)
-            told.put("answered")
-        except TimeoutError:
-            told.put("timed out")
+        else:
+            waits(ours, 1, told)
 
     _, told = seated(2, works)
     time.sleep(0.1)  # Both wait.
     others.send(b"!")
-    assert told.get(timeout=5) == "answered"
+    assert told.get(timeout=5) == "ready"
 
 
 def test_what_is_put_while_another_is_busy_does_not_wait_for_somebody_to_look() -> None:
