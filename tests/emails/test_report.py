@@ -115,7 +115,10 @@ def test_any_days_can_be_asked_for(admin_client: Client, query: str, found: int)
         email(days=days)
     today = timezone.localdate()
     named = {"today": today, "week": today - timedelta(days=7), "old": today - timedelta(days=60)}
-    assert admin_client.get(f"{PAGE}?{query.format(**named)}").context["whole"]["all"] == found
+    page = f"{PAGE}?{query.format(**named)}"
+    while admin_client.get(page).context["uncounted"]:  # Two months may take a slow machine longer than the page waits.
+        pass
+    assert admin_client.get(page).context["whole"]["all"] == found
 
 
 @pytest.mark.parametrize(
